@@ -1,0 +1,3 @@
+//! Codes of findings in grammar.
+
+super::codes! {}

@@ -1,0 +1,3 @@
+//! Codes of findings in weights.
+
+super::codes! {}

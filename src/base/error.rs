@@ -1,0 +1,108 @@
+//! `Error`: work that could not be done, split by what the reader can do next.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::{Diagnostic, Severity};
+
+/// The result of work that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Work that could not be done. The cause sits in `source()`, never in the message.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something that makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to do instead.
+        help: Option<String>,
+    },
+    /// The Expertfile is wrong.
+    #[error("the Expertfile cannot be used")]
+    Expertfile(Vec<Diagnostic>),
+    /// Files of experts are wrong.
+    #[error("validation failed")]
+    Invalid(Vec<Diagnostic>),
+    /// Requirements between experts are unmet, cyclic or contradictory.
+    #[error("the experts' requirements cannot be met")]
+    Requirements(Vec<Diagnostic>),
+    /// Disk, lock or cache.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// A verb: `read`, `write`, `create`, `lock`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another machine did not answer as it should.
+    #[error("{message}")]
+    Network {
+        /// What failed.
+        message: String,
+        /// Why, where known.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A package is not what it says it is: hashes, signature, structure.
+    #[error("{message}")]
+    Integrity {
+        /// What is wrong.
+        message: String,
+    },
+    /// The user stopped the run.
+    #[error("interrupted")]
+    Interrupted,
+    /// Something that cannot happen did.
+    #[error("internal error: {0}")]
+    Bug(String),
+}
+
+impl Error {
+    /// `action` on `path` failed.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_path_buf(), source }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: None }
+    }
+
+    /// The command line is wrong, and this would be right.
+    pub fn usage_help(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// A package is not whole.
+    pub fn integrity(message: impl Into<String>) -> Self {
+        Self::Integrity { message: message.into() }
+    }
+
+    /// The frozen exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::Expertfile(_) => 2,
+            Self::Io { .. } | Self::Network { .. } => 3,
+            Self::Requirements(_) => 4,
+            Self::Integrity { .. } => 5,
+            Self::Invalid(_) => 11,
+            Self::Bug(_) => 101,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The findings it carries.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Expertfile(found) | Self::Invalid(found) | Self::Requirements(found) => found,
+            _ => &[],
+        }
+    }
+}
+
+/// How many errors are among these findings.
+pub fn errors(found: &[Diagnostic]) -> usize {
+    found.iter().filter(|d| d.severity == Severity::Error).count()
+}

@@ -1,0 +1,163 @@
+//! `Event`: everything the engine says, as data, in one order.
+//!
+//! Human output, JSON lines, timings and tests all read this stream. Written as JSON, each event is one object with
+//! `"v": 1` and a `reason`; fields may be added, never removed (`schema/events.schema.json`).
+
+use serde::Serialize;
+
+use crate::base::{Diagnostic, Digest, RelPath, Sha256};
+
+/// What happened to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It ran.
+    Done,
+    /// Its result came from the cache.
+    Cached,
+    /// Its result was the same as before: nothing was written.
+    Unchanged,
+    /// It failed.
+    Failed,
+    /// It was not run, as something before it failed or the run was cancelled.
+    Skipped,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins.
+    RunStart {
+        /// The version of expert-build.
+        version: &'static str,
+        /// Threads that work.
+        jobs: usize,
+        /// Experts chosen.
+        experts: usize,
+    },
+    /// What is to be done.
+    Plan {
+        /// Packages whose inputs changed.
+        stale: usize,
+        /// Packages that are up to date.
+        fresh: usize,
+        /// Tasks in the graph.
+        tasks: usize,
+    },
+    /// A task begins.
+    TaskStart {
+        /// Its number in the graph.
+        id: usize,
+        /// `validate`, `hash`, `compose`, `sign`, `archive`.
+        task: &'static str,
+        /// The expert it belongs to.
+        expert: String,
+        /// The file or package it is about.
+        subject: String,
+        /// Why it is not fresh.
+        why: String,
+        /// The thread that runs it.
+        thread: usize,
+        /// Microseconds since the run began.
+        at_us: u64,
+    },
+    /// A finding.
+    Diagnostic(Box<Diagnostic>),
+    /// A task ended.
+    TaskFinish {
+        /// Its number in the graph.
+        id: usize,
+        /// How it ended.
+        status: Status,
+        /// Compressed segments made.
+        segments_made: u64,
+        /// Compressed segments taken from the cache.
+        segments_reused: u64,
+        /// Source bytes read.
+        bytes_read: u64,
+        /// Microseconds since the run began.
+        at_us: u64,
+    },
+    /// A package is in its place.
+    Artifact {
+        /// The expert.
+        expert: String,
+        /// Where it lies, as the user would write it.
+        path: String,
+        /// SHA-256 of the package.
+        sha256: Sha256,
+        /// Its size.
+        bytes: u64,
+        /// Is it signed?
+        signed: bool,
+        /// How it came there: done, cached (restored) or unchanged.
+        status: Status,
+        /// Its members.
+        files: Vec<Member>,
+        /// Segments compressed for it.
+        segments_made: u64,
+        /// Segments taken from the cache for it.
+        segments_reused: u64,
+        /// Microseconds that its tasks took.
+        took_us: u64,
+    },
+    /// Something worth telling that is not a finding: a degraded cache, a lock that is waited for.
+    Notice {
+        /// The text.
+        message: String,
+    },
+    /// The run ended.
+    RunFinish {
+        /// Packages built.
+        built: usize,
+        /// Packages restored from the cache.
+        restored: usize,
+        /// Packages that were up to date.
+        fresh: usize,
+        /// Packages that failed.
+        failed: usize,
+        /// Packages not tried.
+        skipped: usize,
+        /// Warnings told.
+        warnings: usize,
+        /// Task results found in the cache.
+        cache_hits: u64,
+        /// Task results not found in the cache.
+        cache_misses: u64,
+        /// Milliseconds in all.
+        took_ms: u64,
+    },
+}
+
+/// A member of a package, for reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its path in the package.
+    pub path: RelPath,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its digest in the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// Where events go. One of the two traits that take `dyn`.
+pub trait Observer {
+    /// Takes the next event. Called by one thread alone.
+    fn on(&mut self, event: &Event);
+}
+
+/// Hears nothing.
+impl Observer for () {
+    fn on(&mut self, _: &Event) {}
+}
+
+/// Collects.
+impl Observer for Vec<Event> {
+    fn on(&mut self, event: &Event) {
+        self.push(event.clone());
+    }
+}

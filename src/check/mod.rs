@@ -1,0 +1,1 @@
+//! The rules: parsed files in, findings out. Nothing is read here, so every rule is a pure function.

@@ -1,0 +1,1 @@
+//! One file, one format: bytes or `Read`/`Write` in, values out. No disk, no clock, no threads.
