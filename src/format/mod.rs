@@ -2,3 +2,8 @@
 
 pub mod json;
 pub mod json_write;
+
+pub mod gzip;
+pub mod segment;
+pub mod tar;
+pub mod zstd;
