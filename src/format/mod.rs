@@ -2,3 +2,5 @@
 
 pub mod json;
 pub mod json_write;
+pub mod manifest;
+pub mod places;
