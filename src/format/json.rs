@@ -467,6 +467,22 @@ impl Value {
         Some(value)
     }
 
+    /// The same, to change it.
+    pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        if pointer.is_empty() {
+            return Some(self);
+        }
+        let mut value = self;
+        for step in pointer.strip_prefix('/')?.split('/') {
+            value = match value.node {
+                Node::Array(ref mut items) => items.get_mut(step.parse::<usize>().ok()?)?,
+                Node::Object(_) => value.get_mut(&step.replace("~1", "/").replace("~0", "~"))?,
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
     /// The members of an object; none for other values.
     pub fn members(&self) -> &[Member] {
         match &self.node {

@@ -3,4 +3,5 @@
 pub mod json;
 pub mod json_write;
 pub mod manifest;
+pub mod manifest_compose;
 pub mod places;
