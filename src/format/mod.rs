@@ -7,3 +7,6 @@ pub mod gzip;
 pub mod segment;
 pub mod tar;
 pub mod zstd;
+pub mod manifest;
+pub mod manifest_compose;
+pub mod places;
