@@ -3,3 +3,5 @@
 pub mod base;
 pub mod check;
 pub mod format;
+pub mod ops;
+pub mod store;

@@ -1,0 +1,3 @@
+//! Disk, locks, cache and network.
+
+pub mod keys;
