@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! "integrity": {
-//!   "created_at": "2026-01-02T03:04:05Z",     only where SOURCE_DATE_EPOCH gives it
 //!   "publisher": "hivellm",                   always
-//!   "pubkey": "ed25519:<64 hex>",             once signed
 //!   "signature_algorithm": "ed25519",         always, so that existing readers parse the object
+//!   "created_at": "2026-01-02T03:04:05Z",     only where SOURCE_DATE_EPOCH gives it
+//!   "pubkey": "ed25519:<64 hex>",             once signed
 //!   "signature": "<128 hex>",                 once signed; over the lines of `files` (see `format::signature`)
 //!   "files": { "<path>": "<64 hex>", … }      every entry of the archive but `signature.sig`
 //! }
@@ -120,14 +120,14 @@ pub struct Seal<'a> {
 /// the signature are set aside. Unknown keys of `integrity` stay. Returns the signature where there is a key.
 pub fn seal(manifest: &mut Value, files: &BTreeMap<RelPath, Sha256>, seal: &Seal<'_>) -> Option<Signature> {
     let mut integrity = Value::object([]);
+    integrity.set("publisher", Value::string(seal.publisher));
+    integrity.set("signature_algorithm", Value::string(ALGORITHM));
     if let Some(time) = seal.created_at {
         integrity.set("created_at", Value::string(time));
     }
-    integrity.set("publisher", Value::string(seal.publisher));
     if let Some(key) = seal.key {
         integrity.set("pubkey", Value::string(key.public().to_string()));
     }
-    integrity.set("signature_algorithm", Value::string(ALGORITHM));
     for member in manifest.get("integrity").map_or(&[][..], Value::members) {
         if !KNOWN.contains(&&*member.key) {
             integrity.set(&member.key, member.value.clone());

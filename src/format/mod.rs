@@ -5,3 +5,8 @@ pub mod integrity;
 pub mod json;
 pub mod json_write;
 pub mod signature;
+
+pub mod gzip;
+pub mod segment;
+pub mod tar;
+pub mod zstd;

@@ -1,3 +1,16 @@
-//! Disk, locks, cache and network.
+//! The one layer that touches the disk: files as they are, outputs that appear whole, the index and the cache.
 
+pub mod cache;
+pub mod fs;
+pub mod index;
 pub mod keys;
+pub mod local;
+pub mod output;
+pub mod stat;
+
+pub use cache::{ActionKey, Cache};
+pub use fs::DiskFolder;
+pub use index::Index;
+pub use local::LocalCache;
+pub use output::Output;
+pub use stat::Stat;

@@ -5,8 +5,8 @@
 //! 157 link name 100   257 magic 6   263 version 2   265 uname 32   297 gname 32   329 devmajor 8   337 devminor 8
 //! 345 prefix 155 (ustar only)   500 zeros 12
 //! ```
-//! Source: POSIX.1-2017 pax, "ustar Interchange Format", and the GNU tar manual, "Basic Tar Format". Owner, mode and
-//! time are not read: nothing here obeys them. Does not know what comes before or after the block.
+//! Source: POSIX.1-2017 pax, "ustar Interchange Format", and the GNU tar manual, "Basic Tar Format". Owner and
+//! mode are not read: nothing here obeys them. Does not know what comes before or after the block.
 
 /// Length of a block: headers are one block, contents are padded to whole ones.
 pub const BLOCK: usize = 512;
@@ -35,6 +35,8 @@ pub struct Header {
     pub name: Vec<u8>,
     /// Length of the content.
     pub size: u64,
+    /// Seconds since 1970, where they can be read.
+    pub mtime: Option<u64>,
 }
 
 impl Header {
@@ -71,7 +73,7 @@ impl Header {
         if kind == Kind::Folder && size != 0 {
             return Err(format!("the folder `{}` has a content of {size} bytes", shown(&name)));
         }
-        Ok(Self { kind, name, size })
+        Ok(Self { kind, name, size, mtime: number(&block[136..148]).ok() })
     }
 }
 
@@ -170,9 +172,10 @@ mod tests {
         for mut header in [tar::Header::new_gnu(), tar::Header::new_ustar(), tar::Header::new_old()] {
             header.set_path("a/b").unwrap();
             header.set_size(7);
+            header.set_mtime(9);
             header.set_cksum();
             let read = Header::parse(header.as_bytes()).unwrap();
-            assert_eq!(read, Header { kind: Kind::File, name: b"a/b".to_vec(), size: 7 });
+            assert_eq!(read, Header { kind: Kind::File, name: b"a/b".to_vec(), size: 7, mtime: Some(9) });
         }
         let mut header = tar::Header::new_ustar();
         let long = format!("{}/{}", "d".repeat(120), "f".repeat(90));

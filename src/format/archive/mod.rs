@@ -16,7 +16,7 @@ use crate::base::{Malformed, RelPath};
 use header::{BLOCK, Header, Kind, shown};
 use names::Names;
 use pax::Records;
-pub use stream::{Stream, Wrapping};
+pub use stream::Stream;
 
 /// How much of a package is taken in before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub struct Entry {
     pub path: RelPath,
     /// Its length.
     pub size: u64,
+    /// Its time, in seconds since 1970, where it has one that can be read.
+    pub mtime: Option<u64>,
     /// Where its first header begins, in the tar.
     pub start: u64,
     /// Where its content begins, in the tar.
@@ -196,7 +198,7 @@ impl<S: Source> Archive<S> {
                     self.left = size;
                     self.padding = size.next_multiple_of(BLOCK as u64) - size;
                     self.current = Some(path.clone());
-                    return Ok(Some(Entry { path, size, start, data: self.at }));
+                    return Ok(Some(Entry { path, size, mtime: header.mtime, start, data: self.at }));
                 }
             }
         }

@@ -1,47 +1,23 @@
 //! `Stream`: the bytes of a tar inside gzip, zstd or nothing, with the place in the file and a limit on what comes out.
 //!
-//! The wrapping is told by its first bytes: gzip `1f 8b` (RFC 1952), zstd `28 b5 2f fd` or a skippable frame
+//! The compression is told by its first bytes: gzip `1f 8b` (RFC 1952), zstd `28 b5 2f fd` or a skippable frame
 //! `5? 2a 4d 18` (RFC 8878), else a tar. Nothing may follow the compressed data. Does not know what a tar is.
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::GzDecoder;
-use serde::Serialize;
-
 use crate::base::Malformed;
 use crate::format::archive::{Fault, Source, malformed};
+use crate::format::segment::Compression;
+use flate2::bufread::GzDecoder;
 
-/// How a package is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Wrapping {
-    /// gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-    /// Not at all: a plain tar.
-    None,
-}
-
-impl Wrapping {
-    /// What these first bytes begin; at least 512 of them, or the whole file.
-    pub fn of(first: &[u8]) -> Result<Self, Malformed> {
-        match first {
-            [] => Err(Malformed::new(0, "the file is empty")),
-            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            _ if first.get(257..262) == Some(b"ustar") => Ok(Self::None),
-            _ => Err(Malformed::new(0, "this is no package: neither gzip, nor zstd, nor tar")),
-        }
-    }
-
-    /// Its name, as manifests have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::None => "none",
-        }
+/// How a file that begins like this is compressed; at least 512 bytes of it, or all.
+pub fn sniff(first: &[u8]) -> Result<Compression, Malformed> {
+    match first {
+        [] => Err(Malformed::new(0, "the file is empty")),
+        [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
+        _ if first.get(257..262) == Some(b"ustar") => Ok(Compression::None),
+        _ => Err(Malformed::new(0, "this is no package: neither gzip, nor zstd, nor tar")),
     }
 }
 
@@ -111,7 +87,7 @@ enum Decoder<R: Read> {
 /// What comes out of a package: tar bytes.
 pub struct Stream<R: Read> {
     decoder: Decoder<R>,
-    wrapping: Wrapping,
+    compression: Compression,
     members: u64,
     out: u64,
     max: u64,
@@ -122,23 +98,23 @@ impl<R: Read> Stream<R> {
     /// Looks at the first bytes. At most `max` bytes will come out.
     pub fn new(file: R, max: u64) -> Result<Self, Fault> {
         let mut file = Counted::new(file);
-        let wrapping = Wrapping::of(file.peek(512)?)?;
-        let decoder = match wrapping {
-            Wrapping::None => Decoder::Plain(file),
-            Wrapping::Gzip => Decoder::Gzip(Some(Box::new(GzDecoder::new(file)))),
-            Wrapping::Zstd => {
+        let compression = sniff(file.peek(512)?)?;
+        let decoder = match compression {
+            Compression::None => Decoder::Plain(file),
+            Compression::Gzip => Decoder::Gzip(Some(Box::new(GzDecoder::new(file)))),
+            Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
                 // 128 MiB of window, which every level up to 22 stays in; a frame that asks for more is refused.
                 decoder.window_log_max(27)?;
                 Decoder::Zstd(decoder)
             }
         };
-        Ok(Self { decoder, wrapping, members: 1, out: 0, max, ended: false })
+        Ok(Self { decoder, compression, members: 1, out: 0, max, ended: false })
     }
 
     /// How the file is compressed.
-    pub fn wrapping(&self) -> Wrapping {
-        self.wrapping
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// gzip members seen so far. Many readers stop after the first.
@@ -186,7 +162,7 @@ impl<R: Read> Stream<R> {
         if failed || error.kind() == io::ErrorKind::Interrupted {
             return error;
         }
-        let name = self.wrapping.as_str();
+        let name = self.compression.as_str();
         let what = match error.kind() {
             io::ErrorKind::UnexpectedEof => format!("the file ends inside the {name} data: it is truncated"),
             _ => format!("the {name} data is damaged: {}", error.to_string().to_lowercase()),
@@ -221,6 +197,6 @@ impl<R: Read> Source for Stream<R> {
     }
 
     fn is_wrapped(&self) -> bool {
-        self.wrapping != Wrapping::None
+        self.compression != Compression::None
     }
 }
