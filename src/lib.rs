@@ -5,4 +5,5 @@
 pub mod base;
 pub mod check;
 pub mod format;
+pub mod ops;
 pub mod store;

@@ -1,7 +1,10 @@
 //! One file, one format: bytes or `Read`/`Write` in, values out. No disk, no clock, no threads.
 
+pub mod archive;
+pub mod integrity;
 pub mod json;
 pub mod json_write;
+pub mod signature;
 
 pub mod gzip;
 pub mod segment;

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod fs;
 pub mod index;
+pub mod keys;
 pub mod local;
 pub mod output;
 pub mod stat;

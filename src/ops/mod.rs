@@ -1,0 +1,3 @@
+//! One file per verb of the command line. Silent: results are values.
+
+pub mod keygen;
