@@ -2,3 +2,4 @@
 
 pub mod json;
 pub mod json_write;
+pub mod safetensors;
