@@ -17,9 +17,25 @@ pub(super) struct Tally {
     pub sum: Sum,
 }
 
-/// Groups looked at before counters are emptied: they stay in the first-level cache for the second loop, and a
-/// 16-bit counter cannot overflow.
+/// Groups looked at together: they stay in the first-level cache for the second loop.
 const BLOCK: usize = 256;
+
+/// Without its sign, a float's bits order as its values do, NaN above infinity: the greatest tells all there is.
+macro_rules! floats {
+    ($name:ident: $bits:ty) => {
+        fn $name(&mut self, block: &[[u8; GROUP]], inf: $bits) {
+            let values = || {
+                let values = block.as_flattened().as_chunks::<{ size_of::<$bits>() }>().0.iter();
+                values.map(|value| <$bits>::from_le_bytes(*value) & <$bits>::MAX)
+            };
+            let most = values().fold(0, <$bits>::max);
+            self.nonzero |= most != 0;
+            if most >= inf {
+                self.tell_apart(values().filter(|x| *x >= inf).map(|x| x == inf));
+            }
+        }
+    };
+}
 
 impl Tally {
     /// Adds groups of a tensor, the first of which has this number.
@@ -35,7 +51,7 @@ impl Tally {
             Dtype::BF16 => self.halves(block, 0x7f80),
             Dtype::F16 => self.halves(block, 0x7c00),
             Dtype::F32 | Dtype::C64 => self.words(block, 0x7f80_0000),
-            Dtype::F64 => self.doubles(block),
+            Dtype::F64 => self.doubles(block, 0x7ff0_0000_0000_0000),
             Dtype::F8_E5M2 => self.octets(block, 0x7f, |x| x & 0x7f >= 0x7c, |x| x & 0x7f == 0x7c),
             Dtype::F8_E4M3 => self.octets(block, 0x7f, |x| x & 0x7f == 0x7f, |_| false),
             Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ => self.octets(block, 0xff, |x| x == 0x80, |_| false),
@@ -50,62 +66,9 @@ impl Tally {
         }
     }
 
-    fn halves(&mut self, block: &[[u8; GROUP]], inf: i16) {
-        const LANES: usize = GROUP / 2;
-        let value = |group: &[u8; GROUP], i: usize| i16::from_le_bytes([group[2 * i], group[2 * i + 1]]) & 0x7fff;
-        let mut odd = [0_u16; LANES];
-        let mut any = [0_i16; LANES];
-        for group in block {
-            for i in 0..LANES {
-                let x = value(group, i);
-                odd[i] += u16::from(x >= inf);
-                any[i] |= x;
-            }
-        }
-        self.nonzero |= any.iter().any(|x| *x != 0);
-        if odd.iter().any(|n| *n != 0) {
-            let values = block.iter().flat_map(|group| (0..LANES).map(move |i| value(group, i)));
-            self.tell_apart(values.filter(|x| *x >= inf).map(|x| x == inf));
-        }
-    }
-
-    fn words(&mut self, block: &[[u8; GROUP]], inf: i32) {
-        const LANES: usize = GROUP / 4;
-        let value = |group: &[u8; GROUP], i: usize| {
-            i32::from_le_bytes([group[4 * i], group[4 * i + 1], group[4 * i + 2], group[4 * i + 3]]) & 0x7fff_ffff
-        };
-        let mut odd = [0_u32; LANES];
-        let mut any = [0_i32; LANES];
-        for group in block {
-            for i in 0..LANES {
-                let x = value(group, i);
-                odd[i] += u32::from(x >= inf);
-                any[i] |= x;
-            }
-        }
-        self.nonzero |= any.iter().any(|x| *x != 0);
-        if odd.iter().any(|n| *n != 0) {
-            let values = block.iter().flat_map(|group| (0..LANES).map(move |i| value(group, i)));
-            self.tell_apart(values.filter(|x| *x >= inf).map(|x| x == inf));
-        }
-    }
-
-    fn doubles(&mut self, block: &[[u8; GROUP]]) {
-        const INF: u64 = 0x7ff0_0000_0000_0000;
-        let values = || {
-            let words = block.as_flattened().as_chunks::<8>().0.iter();
-            words.map(|word| u64::from_le_bytes(*word) & (u64::MAX >> 1))
-        };
-        let (mut odd, mut any) = (0_u64, 0);
-        for x in values() {
-            odd += u64::from(x >= INF);
-            any |= x;
-        }
-        self.nonzero |= any != 0;
-        if odd != 0 {
-            self.tell_apart(values().filter(|x| *x >= INF).map(|x| x == INF));
-        }
-    }
+    floats!(halves: i16);
+    floats!(words: i32);
+    floats!(doubles: i64);
 
     fn octets(&mut self, block: &[[u8; GROUP]], keep: u8, odd: impl Fn(u8) -> bool, inf: impl Fn(u8) -> bool) {
         let mut any = [0_u8; GROUP];
