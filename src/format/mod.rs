@@ -13,3 +13,4 @@ pub mod places;
 pub mod segment;
 pub mod tar;
 pub mod zstd;
+pub mod safetensors;
