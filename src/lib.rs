@@ -8,3 +8,4 @@ pub mod engine;
 pub mod format;
 pub mod ops;
 pub mod store;
+pub mod spec;

@@ -1,0 +1,5 @@
+//! From texts to experts: what Expertfiles mean, and what is said about those that mean nothing.
+
+mod tree;
+
+mod resolve;
