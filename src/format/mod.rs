@@ -2,3 +2,6 @@
 
 pub mod json;
 pub mod json_write;
+pub mod pickle;
+pub mod torch;
+pub mod zip;
