@@ -14,3 +14,6 @@ pub mod segment;
 pub mod tar;
 pub mod zstd;
 pub mod safetensors;
+pub mod pickle;
+pub mod torch;
+pub mod zip;
