@@ -4,4 +4,6 @@ pub mod json;
 pub mod json_write;
 pub mod manifest;
 pub mod manifest_compose;
+pub mod manifest_keys;
+pub mod manifest_schema;
 pub mod places;
