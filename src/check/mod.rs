@@ -1,1 +1,5 @@
 //! The rules: parsed files in, findings out. Nothing is read here, so every rule is a pure function.
+
+pub mod manifest;
+pub mod manifest_files;
+mod manifest_types;

@@ -9,6 +9,8 @@ pub mod signature;
 pub mod gzip;
 pub mod manifest;
 pub mod manifest_compose;
+pub mod manifest_keys;
+pub mod manifest_schema;
 pub mod places;
 pub mod segment;
 pub mod tar;
