@@ -7,6 +7,10 @@ pub mod json_write;
 pub mod signature;
 
 pub mod gzip;
+pub mod manifest;
+pub mod manifest_compose;
+pub mod places;
 pub mod segment;
 pub mod tar;
 pub mod zstd;
+pub mod safetensors;
