@@ -1,3 +1,5 @@
 //! One file per verb of the command line. Silent: results are values.
 
 pub mod keygen;
+mod opened;
+pub mod verify;

@@ -6,6 +6,7 @@ pub mod index;
 pub mod keys;
 pub mod local;
 pub mod output;
+pub mod package_file;
 pub mod stat;
 
 pub use cache::{ActionKey, Cache};

@@ -8,8 +8,7 @@
 //! Source: POSIX.1-2017 pax, "ustar Interchange Format", and the GNU tar manual, "Basic Tar Format". Owner and
 //! mode are not read: nothing here obeys them. Does not know what comes before or after the block.
 
-/// Length of a block: headers are one block, contents are padded to whole ones.
-pub const BLOCK: usize = 512;
+use crate::format::tar::BLOCK;
 
 /// What a header announces. Everything else is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

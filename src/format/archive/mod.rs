@@ -5,15 +5,19 @@
 //! that stands twice, or that another differs from by case alone. Limits hold before memory is taken. Does not know
 //! what the files mean.
 
+pub mod anywhere;
 pub mod header;
 mod names;
 pub mod pax;
+pub mod seek_table;
 pub mod stream;
 
 use std::io::{self, Read};
 
 use crate::base::{Malformed, RelPath};
-use header::{BLOCK, Header, Kind, shown};
+use crate::format::tar::BLOCK;
+pub use anywhere::Anywhere;
+use header::{Header, Kind, shown};
 use names::Names;
 use pax::Records;
 pub use stream::Stream;
@@ -57,6 +61,15 @@ impl From<io::Error> for Fault {
         match error.downcast::<Malformed>() {
             Ok(malformed) => Self::Malformed(malformed),
             Err(error) => Self::Io(error),
+        }
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => error,
+            Fault::Malformed(Malformed { at, what }) => malformed(at, what),
         }
     }
 }
@@ -351,10 +364,7 @@ impl<S: Source> Read for Archive<S> {
         }
         let count = self.source.read(&mut out[..room])?;
         if count == 0 {
-            return Err(match self.cut() {
-                Fault::Io(e) => e,
-                Fault::Malformed(m) => malformed(m.at, m.what),
-            });
+            return Err(self.cut().into());
         }
         self.at += count as u64;
         self.left -= count as u64;
