@@ -3,6 +3,7 @@
 pub mod json;
 pub mod json_write;
 
+pub mod deflate;
 pub mod gzip;
 pub mod segment;
 pub mod tar;
