@@ -1,19 +1,51 @@
 //! The look at a block that decides whether matching is worth its time there.
 
-use crate::format::deflate::entropy::Histogram;
+use crate::format::deflate::entropy::{self, Histogram};
 use crate::format::deflate::price;
+
+/// Source bytes that are looked at together.
+pub(crate) const BLOCK: usize = 1 << 16;
 
 /// Bytes looked at for matches.
 const WINDOW: usize = 1024;
 
+/// Bytes of each 64 KiB whose histogram stands for the rest in [`at_segment`].
+const SAMPLE: usize = 1 << 12;
+
+/// Sources below this are not looked at.
+const SMALL: usize = 8 << 10;
+
 /// Slots of the hash table.
 const SLOTS: usize = 1 << 10;
+
+/// Counts the bytes of `block`, and says whether matching is worth its time there.
+pub(crate) fn at_block(block: &[u8]) -> (Histogram, bool) {
+    let (histogram, padded) = entropy::histogram(block);
+    let worth = padded || repeats(block, &histogram);
+    (histogram, worth)
+}
+
+/// Whether matching is worth its time anywhere in `segment`, by a sample of each of its blocks: for codecs
+/// that decide once for a segment.
+pub(crate) fn at_segment(segment: &[u8]) -> bool {
+    is_small(segment)
+        || segment.chunks(BLOCK).any(|block| {
+            let middle = block.len().saturating_sub(SAMPLE) / 2;
+            let (histogram, padded) = entropy::histogram(&block[middle..block.len().min(middle + SAMPLE)]);
+            padded || repeats(block, &histogram)
+        })
+}
+
+/// Headers and small files are always matched.
+pub(crate) fn is_small(segment: &[u8]) -> bool {
+    segment.len() < SMALL
+}
 
 /// Whether matches in a window of `block` save a part of what its bytes cost an entropy coder.
 ///
 /// Weights give next to none: four bytes hold some 25 bits, so a chance match takes more than the window.
 /// Text, zeros, and f32 with 16 zero bits in each value give many.
-pub(crate) fn repeats(block: &[u8], histogram: &Histogram) -> bool {
+fn repeats(block: &[u8], histogram: &Histogram) -> bool {
     let prices = literal_prices(histogram);
     // The start, where headers are, and the middle.
     let middle = block.len().saturating_sub(WINDOW) / 2;
@@ -57,11 +89,11 @@ fn literal_prices(histogram: &Histogram) -> [u16; 256] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::deflate::entropy::histogram;
 
     fn looked(block: &[u8]) -> bool {
-        let (histogram, padded) = histogram(block);
-        padded || repeats(block, &histogram)
+        let (_, worth) = at_block(block);
+        assert_eq!(at_segment(block), worth);
+        worth
     }
 
     #[test]

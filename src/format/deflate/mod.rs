@@ -12,7 +12,7 @@ mod bits;
 mod block;
 mod entropy;
 mod huffman;
-mod look;
+pub(crate) mod look;
 mod matcher;
 mod price;
 mod tokens;
@@ -22,12 +22,8 @@ use crate::format::deflate::entropy::Histogram;
 use crate::format::deflate::matcher::Matcher;
 use crate::format::segment::Encoder;
 
-/// Source bytes that are looked at together.
-const BLOCK: usize = 1 << 16;
 /// What a header of a block of literals costs, about, in bits.
 const HEADER: u64 = 800;
-/// Sources below this are always matched: headers, small files.
-const SMALL: usize = 8 << 10;
 
 /// Packs segments, and keeps the tables from one to the next.
 pub(crate) struct Deflate {
@@ -79,10 +75,10 @@ impl Deflate {
 /// Cuts `source` where the encoder or, among literals, the code should change.
 fn parts(source: &[u8]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for (i, block) in source.chunks(BLOCK).enumerate() {
-        let start = i * BLOCK;
-        let (histogram, padded) = entropy::histogram(block);
-        let repeats = source.len() < SMALL || padded || look::repeats(block, &histogram);
+    for (i, block) in source.chunks(look::BLOCK).enumerate() {
+        let start = i * look::BLOCK;
+        let (histogram, worth) = look::at_block(block);
+        let repeats = worth || look::is_small(source);
         let next = Part { start, end: start + block.len(), repeats, histogram };
         match parts.last_mut() {
             Some(last) if last.repeats == repeats && (repeats || joins(&last.histogram, &next.histogram)) => {
