@@ -6,6 +6,7 @@ pub mod json;
 pub mod json_write;
 pub mod signature;
 
+pub mod deflate;
 pub mod gzip;
 pub mod manifest;
 pub mod manifest_compose;
