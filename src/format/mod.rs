@@ -1,5 +1,6 @@
 //! One file, one format: bytes or `Read`/`Write` in, values out. No disk, no clock, no threads.
 
+pub mod grammar;
 pub mod json;
 pub mod json_write;
 pub mod manifest;
