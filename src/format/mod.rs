@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod integrity;
+pub mod grammar;
 pub mod json;
 pub mod json_write;
 pub mod signature;
