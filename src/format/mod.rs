@@ -3,5 +3,6 @@
 pub mod json;
 pub mod json_write;
 pub mod pickle;
+pub mod shown;
 pub mod torch;
 pub mod zip;
