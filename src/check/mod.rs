@@ -4,3 +4,4 @@ pub mod grammar;
 pub mod manifest;
 pub mod manifest_files;
 mod manifest_types;
+pub mod soft_prompt;

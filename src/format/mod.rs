@@ -19,5 +19,6 @@ pub mod tar;
 pub mod zstd;
 pub mod safetensors;
 pub mod pickle;
+pub mod shown;
 pub mod torch;
 pub mod zip;

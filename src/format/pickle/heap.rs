@@ -220,12 +220,17 @@ impl Heap {
         &self.text[span.range()]
     }
 
-    /// The text of a value that is one.
-    pub fn text(&self, value: Value) -> Option<&str> {
+    /// The bytes of a value that is a text. They are UTF-8.
+    pub fn text_bytes(&self, value: Value) -> Option<&[u8]> {
         match value {
-            Value::Text(span) => std::str::from_utf8(self.bytes(span)).ok(),
+            Value::Text(span) => Some(self.bytes(span)),
             _ => None,
         }
+    }
+
+    /// The text of a value that is one. It costs its length each time: bound that where a file can repeat it.
+    pub fn text(&self, value: Value) -> Option<&str> {
+        std::str::from_utf8(self.text_bytes(value)?).ok()
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Read;
 use crate::format::pickle::heap::{Full, Heap, NodeKind, Span, Value};
 use crate::format::pickle::opcode as op;
 use crate::format::pickle::source::{MAX_LINE, Short, Source};
+use crate::format::shown::shown;
 
 /// Deepest stack, and most marks at once. Picklers write lists and dicts in batches of 1,000.
 const MAX_STACK: usize = 1 << 18;
@@ -235,13 +236,14 @@ impl<R: Read, B: Builder> Machine<'_, R, B> {
             }
             op::STACK_GLOBAL => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let owned = |value| self.heap.text(value).map(str::to_owned);
+                let fits = |text: &&str| text.len() <= MAX_LINE;
+                let owned = |value| self.heap.text(value).filter(fits).map(str::to_owned);
                 match (owned(module), owned(name)) {
                     (Some(module), Some(name)) => {
                         let value = self.global(&module, &name)?;
                         self.push(value)
                     }
-                    _ => self.malformed("STACK_GLOBAL takes its names from what is no text"),
+                    _ => self.malformed("STACK_GLOBAL takes its names from what is no text, or a long one"),
                 }
             }
             op::INST => {
@@ -521,13 +523,4 @@ impl<R: Read, B: Builder> Machine<'_, R, B> {
     fn refused<T>(&self, refused: Refused<B::Refusal>) -> Step<T, B> {
         self.fault(refused.kind.map_or(Kind::Limit, Kind::Refused), refused.what)
     }
-}
-
-/// A text of the file, fit to be shown: no control characters, no more than 200 characters.
-pub(crate) fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(200).flat_map(|c| c.escape_debug()).collect();
-    if text.chars().nth(200).is_some() {
-        out.push('…');
-    }
-    out
 }

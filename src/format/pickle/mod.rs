@@ -13,6 +13,5 @@ pub mod opcode;
 mod source;
 
 pub use heap::{Budget, Full, Heap, Node, NodeKind, Span, Value};
-pub(crate) use machine::shown;
 pub use machine::{Builder, Fault, Kind, Pickle, Refused, run};
 pub use source::Source;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Seek};
 
-use crate::format::pickle::{self, Heap, Source, shown};
+use crate::format::pickle::{self, Heap, Source};
+use crate::format::shown::shown;
 use crate::format::torch::rebuild::{Rebuilder, Storage};
 use crate::format::torch::{FaultKind, Format, MEMORY, TorchFault, TorchFile, finish, walk};
 use crate::format::zip::{self, Directory, Entry, Method};

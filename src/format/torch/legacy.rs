@@ -2,7 +2,8 @@
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use crate::format::pickle::{self, Heap, NodeKind, Pickle, Source, Value, shown};
+use crate::format::pickle::{self, Heap, NodeKind, Pickle, Source, Value};
+use crate::format::shown::shown;
 use crate::format::torch::rebuild::Rebuilder;
 use crate::format::torch::{FaultKind, Format, MEMORY, TorchFault, TorchFile, finish, unreadable, walk};
 

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::pickle::{Builder, Heap, NodeKind, Refused, Span, Value, shown};
+use crate::format::pickle::{Builder, Heap, NodeKind, Refused, Span, Value};
+use crate::format::shown::shown;
 use crate::format::torch::fault::FaultKind;
 use crate::format::torch::globals::{self, Dtype, Global, Rebuild};
 use crate::format::torch::{Format, Layout};
 
 /// Most dimensions of a tensor; numpy's limit.
 const MAX_DIMS: usize = 64;
-/// Longest key of a storage.
+/// Most arguments of a call.
+const MAX_ARGS: usize = 8;
+/// Longest key or location of a storage.
 const MAX_KEY: usize = 64;
 
 /// Kinds of [`Value::Made`].
@@ -91,7 +94,9 @@ impl Rebuilder {
                 self.tensor(heap, Tensor { dtype, layout: Layout::Meta, parameter: false, shape, stride, offset: 0 })
             }
             (Rebuild::Sparse, [layout, Value::Tuple(data)]) => self.sparse(heap, *layout, *data),
-            (Rebuild::FromType, [Value::Global(function), Value::Global(class), Value::Tuple(inner), _]) => {
+            (Rebuild::FromType, [Value::Global(function), Value::Global(class), Value::Tuple(inner), _])
+                if inner.len() <= MAX_ARGS =>
+            {
                 match (globals::global(*function), globals::global(*class)) {
                     // One level: `_rebuild_from_type_v2` never wraps itself.
                     (Global::Rebuild(how), Global::Tensor | Global::Parameter) if how != Rebuild::FromType => {
@@ -136,12 +141,12 @@ impl Rebuilder {
 
     /// `(indices, values, size[, coalesced])` for COO, `(outer, inner, values, size)` for the compressed layouts.
     fn sparse(&mut self, heap: &mut Heap, layout: Value, data: Span) -> Answer<Value> {
-        let layout = match heap.text(layout) {
-            Some("torch.sparse_coo") => Layout::SparseCoo,
-            Some("torch.sparse_csr") => Layout::SparseCsr,
-            Some("torch.sparse_csc") => Layout::SparseCsc,
-            Some("torch.sparse_bsr") => Layout::SparseBsr,
-            Some("torch.sparse_bsc") => Layout::SparseBsc,
+        let layout = match heap.text_bytes(layout) {
+            Some(b"torch.sparse_coo") => Layout::SparseCoo,
+            Some(b"torch.sparse_csr") => Layout::SparseCsr,
+            Some(b"torch.sparse_csc") => Layout::SparseCsc,
+            Some(b"torch.sparse_bsr") => Layout::SparseBsr,
+            Some(b"torch.sparse_bsc") => Layout::SparseBsc,
             _ => return wrong("a sparse tensor has an unknown layout"),
         };
         let values = match (layout, heap.values(data)) {
@@ -217,7 +222,7 @@ impl Builder for Rebuilder {
         let count = args.len();
         let args = heap.values(args);
         // More arguments than any of them takes; so copying them costs nothing.
-        if count > 8 {
+        if count > MAX_ARGS {
             return wrong("a call has more arguments than any that torch.save writes");
         }
         let args = args.to_vec();
@@ -257,15 +262,19 @@ impl Builder for Rebuilder {
             (Format::Legacy, [_, _, _, _, _, Value::Tuple(_)]) => {
                 return wrong("a storage is a view of another one, as torch before 0.4 wrote it; save the file again");
             }
-            (_, [kind, ..]) if heap.text(*kind) != Some("storage") => {
-                let kind = heap.text(*kind).map(shown).unwrap_or_default();
+            (_, [kind, ..]) => (*kind, Value::None, Value::None, Value::None, Value::None),
+            _ => return wrong("a persistent id is empty"),
+        };
+        match heap.text_bytes(kind) {
+            Some(b"storage") if class == Value::None => {
+                return wrong("a storage's persistent id has the wrong number of items");
+            }
+            Some(b"storage") => {}
+            Some(_) => {
+                let kind = heap.text(kind).map(shown).unwrap_or_default();
                 return wrong(format!("a persistent id says `{kind}`, only storages are allowed"));
             }
-            _ => return wrong("a storage's persistent id has the wrong number of items"),
-        };
-        if heap.text(kind) != Some("storage") {
-            let kind = heap.text(kind).map(shown).unwrap_or_default();
-            return wrong(format!("a persistent id says `{kind}`, only storages are allowed"));
+            None => return wrong("a persistent id does not say that it is a storage"),
         }
         let dtype = match class {
             Value::Global(number) => match globals::global(number) {
@@ -274,12 +283,10 @@ impl Builder for Rebuilder {
             },
             _ => return wrong("a storage's class is none"),
         };
-        let (Some(key), Some(location), Value::Int(numel)) = (heap.text(key), heap.text(location), numel) else {
-            return wrong("a storage's key or location is no text, or its length no integer");
+        let short = |value: Value| heap.text_bytes(value).filter(|b| b.len() <= MAX_KEY).and_then(|_| heap.text(value));
+        let (Some(key), Some(location), Value::Int(numel)) = (short(key), short(location), numel) else {
+            return wrong("a storage's key or location is no short text, or its length no integer");
         };
-        if key.len() > MAX_KEY {
-            return wrong(format!("a storage's key has {} bytes", key.len()));
-        }
         let sizes = u64::try_from(numel).ok().and_then(|n| Some((n, n.checked_mul(dtype.size)?)));
         let Some((numel, bytes)) = sizes else {
             return refuse(FaultKind::Storage, format!("the storage `{}` says it has {numel} elements", shown(key)));
@@ -331,9 +338,9 @@ impl Builder for Rebuilder {
             return wrong("BUILD gives an object more attributes than torch.save writes");
         }
         for key in node.items.iter().step_by(2) {
-            match heap.text(*key) {
-                Some(name) if !name.starts_with("__") => {}
-                Some(name) => return wrong(format!("BUILD sets `{}`", shown(name))),
+            match heap.text_bytes(*key) {
+                Some(name) if !name.starts_with(b"__") => {}
+                Some(name) => return wrong(format!("BUILD sets `{}`", shown(&String::from_utf8_lossy(name)))),
                 None => return wrong("BUILD sets an attribute whose name is no text"),
             }
         }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::pickle::{Full, Heap, Node, Span, Value, shown};
+use crate::format::pickle::{Full, Heap, Node, Span, Value};
+use crate::format::shown::shown;
 use crate::format::torch::rebuild::{Rebuilder, TENSOR};
 use crate::format::torch::{FaultKind, TorchFault, TorchTensor};
 
@@ -49,7 +50,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn value(&mut self, heap: &mut Heap, value: Value, depth: usize) -> Result<(), TorchFault> {
-        self.left = match self.left.checked_sub(1) {
+        // A long key costs what it costs to copy.
+        self.left = match self.left.checked_sub(1 + self.key.len() as u64 / 64) {
             Some(left) => left,
             None => return self.limit("the object holds too many values, or the same ones over and over"),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use crate::format::pickle::shown;
+use crate::format::shown::shown;
 use crate::format::zip::entry::{Entry, Method};
 use crate::format::zip::{Fault, Kind, extra_field, local, u16_at, u32_at, u64_at};
 

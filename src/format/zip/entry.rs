@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Take};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use crate::format::pickle::shown;
+use crate::format::shown::shown;
 use crate::format::zip::{Fault, Kind};
 
 /// Unpacked bytes that need no reason.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use crate::format::pickle::shown;
+use crate::format::shown::shown;
 use crate::format::zip::entry::Entry;
 use crate::format::zip::{Fault, Kind, extra_field, u16_at, u32_at, u64_at};
 
