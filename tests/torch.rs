@@ -9,6 +9,8 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use expert_build::base::RelPath;
+use expert_build::check::soft_prompt::{self, BaseModel, Declared};
 use expert_build::format::torch::{self, FaultKind, Format, Layout, Oddity, TorchFault, TorchFile};
 use expert_build::format::zip::Kind;
 use serde_json::Value;
@@ -173,4 +175,65 @@ fn files_of_real_training_runs() {
     names_a_class(&checkpoint.join("rng_state.pth"), "numpy._core.multiarray._reconstruct");
     assert!(!read(&checkpoint.join("optimizer.pt")).unwrap().tensors.is_empty());
     assert!(read(&checkpoint.join("scheduler.pt")).unwrap().tensors.is_empty());
+}
+
+/// The soft prompts of every expert in the fixtures, good and bad, as their manifests declare them.
+#[test]
+fn soft_prompts_of_every_expert() {
+    let Some(dir) = fixtures::dir() else { return };
+    let mut experts: Vec<(String, std::path::PathBuf)> = Vec::new();
+    for (folder, inner) in [("experts", ""), ("experts-bad", "expert")] {
+        for entry in fs::read_dir(dir.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            experts.push((name, path.join(inner)));
+        }
+    }
+    experts.sort();
+    let (mut read_prompts, mut told) = (0, BTreeMap::new());
+    for (name, expert) in &experts {
+        let Ok(text) = fs::read(expert.join("manifest.json")) else { continue };
+        // Manifests that are malformed are another test's.
+        let Ok(manifest) = serde_json::from_slice::<Value>(&text) else { continue };
+        let models: &[BaseModel<'_>] = match name.as_str() {
+            "expert-two-models" => &[
+                BaseModel { name: "tiny-qwen3-h64-l2", hidden: Some((64, "q_proj's lora_A")) },
+                BaseModel { name: "tiny-llama-h96-l3", hidden: Some((96, "q_proj's lora_A")) },
+            ],
+            _ => &[BaseModel { name: "tiny", hidden: Some((64, "q_proj's lora_A")) }],
+        };
+        for (i, prompt) in manifest["soft_prompts"].as_array().into_iter().flatten().enumerate() {
+            let Ok(path) = RelPath::new(prompt["path"].as_str().unwrap()) else { continue };
+            if !expert.join(path.as_str()).is_file() {
+                continue;
+            }
+            let pointer = format!("/soft_prompts/{i}/tokens");
+            let declared =
+                Declared { path: &path, tokens: prompt["tokens"].as_u64().map(|tokens| (tokens, pointer.as_str())) };
+            let found = match read(&expert.join(path.as_str())) {
+                Ok(file) => {
+                    [soft_prompt::check(&file, &declared, models), soft_prompt::oddities(&file, &path)].concat()
+                }
+                Err(fault) => vec![soft_prompt::from_fault(&fault, &path)],
+            };
+            read_prompts += 1;
+            if !found.is_empty() {
+                told.insert(name.clone(), found);
+            }
+        }
+    }
+    assert!(read_prompts > 20, "{read_prompts}");
+    let names: Vec<&str> = told.keys().map(String::as_str).collect();
+    assert_eq!(names, ["soft-prompt-hostile", "soft-prompt-tokens", "soft-prompt-width"], "{told:#?}");
+    for (name, kind, declared, actual) in [
+        ("soft-prompt-hostile", "pickle-global", "", "os.system"),
+        ("soft-prompt-tokens", "soft-prompt-tokens", "32", "16"),
+        ("soft-prompt-width", "soft-prompt-width", "64", "96"),
+    ] {
+        let [found] = told[name].as_slice() else { panic!("{:#?}", told[name]) };
+        assert_eq!((found.code.name, found.file.as_deref()), (kind, Some("soft_prompts/style.pt")));
+        assert!(found.message.contains(declared) && found.message.contains(actual), "{}", found.message);
+    }
+    let help = told["soft-prompt-tokens"][0].help.as_deref().unwrap();
+    assert!(help.contains("`/soft_prompts/0/tokens` in manifest.json"), "{help}");
 }

@@ -90,7 +90,9 @@ fn end<R: Read + Seek>(source: &mut R, len: u64) -> Result<End, Fault> {
         let from = len.saturating_sub(END + 0xffff);
         let mut tail = vec![0; usize::try_from(len - from).map_err(|_| missing(len))?];
         read_at(source, from, &mut tail)?;
-        return Err(match tail.windows(4).rposition(|w| w == b"PK\x05\x06") {
+        // Of a record that is cut off itself, less than its own length is left.
+        let whole = |i: &usize| tail.len() - i >= END as usize;
+        return Err(match tail.windows(4).rposition(|w| w == b"PK\x05\x06").filter(whole) {
             Some(i) => {
                 Fault::new(Kind::Layout, from + i as u64 + END, "bytes or a comment follow the end of the archive")
             }
