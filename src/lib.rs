@@ -7,5 +7,5 @@ pub mod check;
 pub mod engine;
 pub mod format;
 pub mod ops;
-pub mod store;
 pub mod spec;
+pub mod store;

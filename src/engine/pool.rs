@@ -72,6 +72,11 @@ impl<'a> Pool<'a> {
         self.lock().assists.pop_front()
     }
 
+    /// Takes back all tasks that no thread has begun.
+    pub fn drain(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.lock().tasks)
+    }
+
     /// No more work: threads that wait go home.
     pub fn close(&self) {
         self.lock().closed = true;
