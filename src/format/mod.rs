@@ -10,7 +10,7 @@ pub mod gzip;
 pub mod manifest;
 pub mod manifest_compose;
 pub mod places;
+pub mod safetensors;
 pub mod segment;
 pub mod tar;
 pub mod zstd;
-pub mod safetensors;

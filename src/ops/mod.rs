@@ -1,5 +1,9 @@
 //! One file per verb of the command line. Silent: results are values.
 
+pub mod cat;
+mod contents;
+pub mod extract;
 pub mod keygen;
 mod opened;
+pub mod sign;
 pub mod verify;
