@@ -5,6 +5,7 @@ pub mod integrity;
 pub mod json;
 pub mod json_write;
 pub mod signature;
+pub mod tensor_values;
 
 pub mod gzip;
 pub mod manifest;

@@ -3,7 +3,9 @@
 pub mod cat;
 mod contents;
 pub mod extract;
+pub mod inspect;
 pub mod keygen;
 mod opened;
 pub mod sign;
+mod tensors;
 pub mod verify;

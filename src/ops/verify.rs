@@ -197,7 +197,7 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
     };
     let canonical = manifest_hash(&manifest);
     let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
-    let signature = judge.signature(contents, covers_manifest, options);
+    let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
     let checksum = judge.checksum(opened)?;
     if contents.members > 1 {
         let what = format!("the gzip data has {} members; many readers stop after the first", contents.members);
@@ -221,6 +221,15 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
         problems: judge.problems,
         not_covered: judge.not_covered,
     })
+}
+
+/// The signature of this manifest, and of its list of hashes; `entry` is what `signature.sig` holds.
+pub(crate) fn signature_of(manifest: &Value, entry: Option<&str>) -> SignatureReport {
+    let integrity = Integrity::read(manifest);
+    let listed = integrity.as_ref().and_then(|it| it.files.get(MANIFEST).copied());
+    let native = manifest.pointer("/package/format_version").is_some();
+    let mut judge = Judge { native, integrity, problems: Vec::new(), not_covered: Vec::new() };
+    judge.signature(entry, listed == Some(manifest_hash(manifest)), &Options::default())
 }
 
 struct Judge {
@@ -312,7 +321,7 @@ impl Judge {
         FileState::NotCovered
     }
 
-    fn signature(&mut self, contents: &Contents, covers_manifest: bool, options: &Options) -> SignatureReport {
+    fn signature(&mut self, entry: Option<&str>, covers_manifest: bool, options: &Options) -> SignatureReport {
         let integrity = self.integrity.clone().unwrap_or_default();
         let mut report = SignatureReport {
             state: SignatureState::Unsigned,
@@ -322,7 +331,7 @@ impl Judge {
             trusted_as: None,
             covers_manifest: false,
         };
-        let entry = contents.signature.as_deref().map(str::trim);
+        let entry = entry.map(str::trim);
         let Some(text) = integrity.signature.as_deref().or(entry) else {
             if options.require_signature {
                 self.problem(ProblemKind::Unsigned, None, "the package is not signed, and a signature is required");
