@@ -6,6 +6,7 @@ pub mod integrity;
 pub mod json;
 pub mod json_write;
 pub mod signature;
+pub mod tensor_values;
 
 pub mod deflate;
 pub mod gzip;
@@ -21,4 +22,5 @@ pub mod shown;
 pub mod tar;
 pub mod torch;
 pub mod zip;
+pub mod tar;
 pub mod zstd;

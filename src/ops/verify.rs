@@ -11,6 +11,7 @@ use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, manifest_hash};
 use crate::format::json::Value;
 use crate::format::segment::Compression;
 use crate::format::signature::{ALGORITHM, PublicKey, Signature};
+use crate::ops::contents::Contents;
 use crate::ops::opened::{Opened, hash};
 
 /// What is asked of a package.
@@ -175,7 +176,12 @@ pub enum ProblemKind {
 /// could be read is in the report.
 pub fn verify(path: &Path, options: &Options) -> Result<Report> {
     let opened = Opened::open(path, options.limits)?;
-    let contents = Contents::read(&opened)?;
+    let contents = Contents::read(&opened, |_| Ok(None))?;
+    judge(&opened, &contents, options)
+}
+
+/// The report on what was read.
+pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> Result<Report> {
     let manifest = opened.manifest(&contents.manifest)?;
     let format = manifest.pointer("/package/format_version");
     if let Some(version) = format.filter(|v| v.as_u64() != Some(1)) {
@@ -190,9 +196,9 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
         not_covered: Vec::new(),
     };
     let canonical = manifest_hash(&manifest);
-    let (files, covers_manifest) = judge.files(&contents, &manifest, canonical);
-    let signature = judge.signature(&contents, covers_manifest, options);
-    let checksum = judge.checksum(&opened)?;
+    let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
+    let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
+    let checksum = judge.checksum(opened)?;
     if contents.members > 1 {
         let what = format!("the gzip data has {} members; many readers stop after the first", contents.members);
         match judge.native {
@@ -202,7 +208,7 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
     }
     judge.problems.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
     Ok(Report {
-        package: path.to_path_buf(),
+        package: opened.file.path().to_path_buf(),
         ok: judge.problems.is_empty(),
         name: text("name"),
         version: text("version"),
@@ -217,40 +223,13 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
     })
 }
 
-/// What one reading of the package gives.
-struct Contents {
-    compression: Compression,
-    members: u64,
-    files: BTreeMap<RelPath, (u64, Sha256)>,
-    manifest: Vec<u8>,
-    signature: Option<String>,
-}
-
-impl Contents {
-    fn read(opened: &Opened) -> Result<Self> {
-        let mut archive = opened.stream()?;
-        let compression = archive.source().compression();
-        let mut files = BTreeMap::new();
-        let (mut manifest, mut signature) = (None, None);
-        while let Some(entry) = archive.next_entry().map_err(|e| opened.error(e))? {
-            let sha256 = match entry.path.as_str() {
-                MANIFEST => {
-                    let bytes = archive.read_all(opened.limits.max_manifest).map_err(|e| opened.error(e))?;
-                    Sha256::of(manifest.insert(bytes))
-                }
-                SIGNATURE => {
-                    let bytes = archive.read_all(4096).map_err(|e| opened.error(e))?;
-                    signature = Some(String::from_utf8_lossy(&bytes).into_owned());
-                    Sha256::of(&bytes)
-                }
-                _ => hash(&mut archive).map_err(|e| opened.error(e))?,
-            };
-            files.insert(entry.path, (entry.size, sha256));
-        }
-        let members = archive.source().members();
-        let manifest = manifest.ok_or_else(|| opened.no_manifest())?;
-        Ok(Self { compression, members, files, manifest, signature })
-    }
+/// The signature of this manifest, and of its list of hashes; `entry` is what `signature.sig` holds.
+pub(crate) fn signature_of(manifest: &Value, entry: Option<&str>) -> SignatureReport {
+    let integrity = Integrity::read(manifest);
+    let listed = integrity.as_ref().and_then(|it| it.files.get(MANIFEST).copied());
+    let native = manifest.pointer("/package/format_version").is_some();
+    let mut judge = Judge { native, integrity, problems: Vec::new(), not_covered: Vec::new() };
+    judge.signature(entry, listed == Some(manifest_hash(manifest)), &Options::default())
 }
 
 struct Judge {
@@ -342,7 +321,7 @@ impl Judge {
         FileState::NotCovered
     }
 
-    fn signature(&mut self, contents: &Contents, covers_manifest: bool, options: &Options) -> SignatureReport {
+    fn signature(&mut self, entry: Option<&str>, covers_manifest: bool, options: &Options) -> SignatureReport {
         let integrity = self.integrity.clone().unwrap_or_default();
         let mut report = SignatureReport {
             state: SignatureState::Unsigned,
@@ -352,7 +331,7 @@ impl Judge {
             trusted_as: None,
             covers_manifest: false,
         };
-        let entry = contents.signature.as_deref().map(str::trim);
+        let entry = entry.map(str::trim);
         let Some(text) = integrity.signature.as_deref().or(entry) else {
             if options.require_signature {
                 self.problem(ProblemKind::Unsigned, None, "the package is not signed, and a signature is required");

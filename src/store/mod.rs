@@ -1,6 +1,7 @@
 //! The one layer that touches the disk: files as they are, outputs that appear whole, the index and the cache.
 
 pub mod cache;
+pub mod extract;
 pub mod fs;
 pub mod index;
 pub mod keys;

@@ -11,6 +11,7 @@ mod names;
 pub mod pax;
 pub mod seek_table;
 pub mod stream;
+pub mod writer;
 
 use std::io::{self, Read};
 
@@ -21,6 +22,7 @@ use header::{Header, Kind, shown};
 use names::Names;
 use pax::Records;
 pub use stream::Stream;
+pub use writer::Writer;
 
 /// How much of a package is taken in before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
