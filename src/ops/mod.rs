@@ -9,3 +9,7 @@ mod opened;
 pub mod sign;
 mod tensors;
 pub mod verify;
+
+pub mod build;
+pub mod requirements;
+pub mod workspace;
