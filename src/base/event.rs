@@ -3,7 +3,7 @@
 //! Human output, JSON lines, timings and tests all read this stream. Written as JSON, each event is one object with
 //! `"v": 1` and a `reason`; fields may be added, never removed (`schema/events.schema.json`).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Diagnostic, Digest, RelPath, Sha256};
 
@@ -131,7 +131,7 @@ pub enum Event {
 }
 
 /// A member of a package, for reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its path in the package.
     pub path: RelPath,

@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
-use crate::base::Malformed;
+use std::sync::Arc;
+
+use crate::base::codes::files::{JSON_BOM, JSON_DUPLICATE_KEY, JSON_SYNTAX};
+use crate::base::{At, Diagnostic, Malformed};
 
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
@@ -68,6 +71,27 @@ pub struct Fault {
     pub malformed: Malformed,
     /// JSON pointer of the object or key, where one is known.
     pub pointer: String,
+}
+
+impl Fault {
+    /// The fault as a finding in `file`, whose bytes these are.
+    pub fn finding(&self, bytes: &[u8], file: &str) -> Diagnostic {
+        let (code, help) = match self.kind {
+            FaultKind::Syntax => (&JSON_SYNTAX, "mend the text at this place"),
+            FaultKind::ByteOrderMark => (&JSON_BOM, "save the file as UTF-8 without byte order mark"),
+            FaultKind::DuplicateKey => (&JSON_DUPLICATE_KEY, "keep one of the two"),
+        };
+        // What follows bytes that are not UTF-8 cannot be shown, but their line and column can.
+        let text = String::from_utf8_lossy(bytes);
+        let at = usize::try_from(self.malformed.at).unwrap_or(usize::MAX).min(text.len());
+        let place = At::span(&text, at, at + 1).with_pointer(&self.pointer);
+        let found = Diagnostic::new(code, &self.malformed.what).in_file(file).at(place).help(help);
+        let found = if self.kind == FaultKind::ByteOrderMark { found.edit(0, 3, "") } else { found };
+        match text {
+            std::borrow::Cow::Borrowed(text) => found.source(&Arc::from(text)),
+            std::borrow::Cow::Owned(_) => found,
+        }
+    }
 }
 
 /// Reads one JSON text. Refuses a byte order mark, duplicate keys, lone surrogates, nesting over [`MAX_DEPTH`], and
@@ -437,6 +461,22 @@ impl Value {
             value = match &value.node {
                 Node::Array(items) => items.get(step.parse::<usize>().ok()?)?,
                 Node::Object(_) => value.get(&step.replace("~1", "/").replace("~0", "~"))?,
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
+    /// The same, to change it.
+    pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        if pointer.is_empty() {
+            return Some(self);
+        }
+        let mut value = self;
+        for step in pointer.strip_prefix('/')?.split('/') {
+            value = match value.node {
+                Node::Array(ref mut items) => items.get_mut(step.parse::<usize>().ok()?)?,
+                Node::Object(_) => value.get_mut(&step.replace("~1", "/").replace("~0", "~"))?,
                 _ => return None,
             };
         }

@@ -1,0 +1,178 @@
+//! `KeyText`: everything that a task's result depends on, written once, for hashing and for showing.
+//!
+//! | enters a key | where |
+//! |---|---|
+//! | recipe numbers: compose, archive, checks, segments, tar | [`RECIPES`], `format::segment::RECIPE` |
+//! | codec and level | package, file |
+//! | which base model, if the manifest has several | package |
+//! | `SOURCE_DATE_EPOCH`, publisher, public key | package |
+//! | lint levels, `config` of base models | package |
+//! | path in the package and digest of every input | package |
+//! | digest of the content | file |
+//!
+//! Never: times, absolute paths, user, host, locale, thread count, map order. The text is kept beside the result, so
+//! `why` compares two texts and cannot disagree with the hash.
+
+use std::fmt::Write as _;
+
+use crate::base::{Digest, RelPath};
+use crate::format::segment::{self, Codec};
+use crate::store::ActionKey;
+
+/// Recipe numbers: one is raised when what its task makes of equal inputs changes.
+pub const RECIPES: [(&str, u32); 4] = [("validate", 1), ("hash", 1), ("compose", 1), ("archive", 1)];
+
+/// The text of a key: one line for each thing that enters it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyText(String);
+
+impl KeyText {
+    /// The text of a task of this kind.
+    pub fn new(kind: &str) -> Self {
+        let mut text = Self::default();
+        text.line("task", kind, "");
+        for (task, recipe) in RECIPES {
+            text.line("recipe", task, &recipe.to_string());
+        }
+        text.line("recipe", "segments", &segment::RECIPE.to_string());
+        text
+    }
+
+    /// The text of a file's result: its content, packed.
+    pub fn file(digest: &Digest, codec: Codec) -> Self {
+        let mut text = Self::default();
+        text.line("task", "hash", "");
+        text.line("recipe", "hash", &RECIPES[1].1.to_string());
+        text.line("recipe", "segments", &segment::RECIPE.to_string());
+        text.codec(codec);
+        text.line("content", "", &digest.to_string());
+        text
+    }
+
+    /// A text that was kept.
+    pub fn kept(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Adds one thing: what kind it is, which one, its value. None of them may break the line.
+    pub fn line(&mut self, kind: &str, name: &str, value: &str) {
+        let clean = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
+        let _ = writeln!(self.0, "{}\t{}\t{}", clean(kind), clean(name), clean(value));
+    }
+
+    /// Adds the codec.
+    pub fn codec(&mut self, codec: Codec) {
+        self.line("setting", "compression", codec.compression.as_str());
+        self.line("setting", "level", &codec.level.to_string());
+    }
+
+    /// Adds an input file.
+    pub fn input(&mut self, path: &RelPath, digest: &Digest) {
+        self.line("input", path.as_str(), &digest.to_string());
+    }
+
+    /// The key.
+    pub fn key(&self) -> ActionKey {
+        ActionKey::of(&self.0)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What differs from an earlier text: the reasons for running again, in the words a user knows.
+    pub fn changes_since(&self, earlier: &Self) -> Vec<Change> {
+        let parse = |text: &Self| -> std::collections::BTreeMap<(String, String), String> {
+            text.0
+                .lines()
+                .filter_map(|line| {
+                    let mut parts = line.splitn(3, '\t').map(str::to_owned);
+                    Some(((parts.next()?, parts.next()?), parts.next()?))
+                })
+                .collect()
+        };
+        let (old, new) = (parse(earlier), parse(self));
+        let mut changes = Vec::new();
+        for ((kind, name), value) in &new {
+            match old.get(&(kind.clone(), name.clone())) {
+                Some(before) if before == value => {}
+                before => changes.push(Change {
+                    kind: kind.clone(),
+                    name: name.clone(),
+                    old: before.cloned(),
+                    new: Some(value.clone()),
+                }),
+            }
+        }
+        for ((kind, name), value) in &old {
+            if !new.contains_key(&(kind.clone(), name.clone())) {
+                changes.push(Change { kind: kind.clone(), name: name.clone(), old: Some(value.clone()), new: None });
+            }
+        }
+        changes
+    }
+}
+
+/// One difference between two keys.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Change {
+    /// `input`, `setting`, `recipe` …
+    pub kind: String,
+    /// Which one.
+    pub name: String,
+    /// Its value then.
+    pub old: Option<String>,
+    /// Its value now.
+    pub new: Option<String>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = |value: &str| match value.split_once('/') {
+            Some((hash, size)) if hash.len() == 64 => format!("{} ({size} bytes)", &hash[..12]),
+            _ => value.to_owned(),
+        };
+        let what = match self.kind.as_str() {
+            "input" => format!("`{}`", self.name),
+            "recipe" => format!("the recipe of `{}`", self.name),
+            kind => format!("{kind} `{}`", self.name),
+        };
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => write!(f, "{what} changed: {} → {}", short(old), short(new)),
+            (None, Some(new)) => write!(f, "{what} is new: {}", short(new)),
+            (Some(old), None) => write!(f, "{what} is gone: it was {}", short(old)),
+            (None, None) => write!(f, "{what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyText;
+    use crate::base::{Digest, RelPath};
+
+    #[test]
+    fn the_text_explains_the_key() {
+        let path = RelPath::new("README.md").expect("path");
+        let text = |content: &[u8], level: &str| {
+            let mut text = KeyText::new("archive");
+            text.line("setting", "level", level);
+            text.input(&path, &Digest::of(content));
+            text
+        };
+        let (a, b) = (text(b"a", "6"), text(b"bc", "6"));
+        assert_eq!(a.key(), text(b"a", "6").key());
+        assert_ne!(a.key(), b.key());
+        let changes: Vec<String> = b.changes_since(&a).iter().map(ToString::to_string).collect();
+        assert_eq!(changes, ["`README.md` changed: 17762fddd969 (1 bytes) → c0c2373a4284 (2 bytes)"]);
+        assert_eq!(text(b"a", "9").changes_since(&a).len(), 1);
+    }
+
+    #[test]
+    fn no_value_can_forge_a_line() {
+        let mut a = KeyText::default();
+        a.line("input", "x", "1\ninput\ty\t2");
+        assert_eq!(a.as_str().lines().count(), 1);
+    }
+}

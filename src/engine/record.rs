@@ -1,0 +1,135 @@
+//! What the cache keeps of a task: `FileResult` for a packed file, `PackageResult` for a whole package.
+//!
+//! A record is one line of JSON, a newline, and raw bytes that the JSON refers to by length.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::event::Member;
+use crate::base::{Digest, Sha256};
+use crate::format::segment::{Encoder, Segment};
+
+/// What is known of a file's content, and its compressed segments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileResult {
+    /// SHA-256 of the content.
+    pub sha256: Sha256,
+    /// The compressed segments, one after the other, as a blob.
+    pub packed: Digest,
+    /// Their table.
+    pub segments: Vec<PackedSegment>,
+    /// What reading the whole content told of its values, where it is a weights file.
+    pub scan: Option<serde_json::Value>,
+}
+
+/// A segment without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedSegment(pub u32, pub u32, pub u32, pub Encoder);
+
+impl From<Segment> for PackedSegment {
+    fn from(s: Segment) -> Self {
+        Self(s.source_len, s.packed_len, s.crc32, s.encoder)
+    }
+}
+
+impl From<PackedSegment> for Segment {
+    fn from(s: PackedSegment) -> Self {
+        Self { source_len: s.0, packed_len: s.1, crc32: s.2, encoder: s.3 }
+    }
+}
+
+/// A stretch of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Piece {
+    /// So many bytes that lie in the record itself.
+    Inline(u64),
+    /// A blob.
+    Blob(Digest),
+}
+
+/// A package that was made once, and how to put it together again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PackageResult {
+    /// SHA-256 of the package.
+    pub sha256: Sha256,
+    /// Its size.
+    pub bytes: u64,
+    /// Its members.
+    pub members: Vec<Member>,
+    /// Its stretches, in order.
+    pub pieces: Vec<Piece>,
+    /// Segments in it.
+    pub segments: u64,
+    /// Findings that did not keep it from being built, told again when it is restored.
+    pub warnings: Vec<KeptFinding>,
+    /// The text of its key.
+    pub key_text: String,
+    /// Microseconds that making it took.
+    pub took_us: u64,
+    /// The inline stretches.
+    #[serde(skip)]
+    pub inline: Vec<u8>,
+}
+
+/// A finding as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFinding {
+    code: String,
+    severity: crate::base::Severity,
+    message: String,
+    file: Option<String>,
+    at: crate::base::At,
+    help: Option<String>,
+}
+
+impl KeptFinding {
+    /// Keeps a finding.
+    pub fn of(found: &crate::base::Diagnostic) -> Self {
+        Self {
+            code: found.code.name.to_owned(),
+            severity: found.severity,
+            message: found.message.clone(),
+            file: found.file.clone(),
+            at: found.at.clone(),
+            help: found.help.clone(),
+        }
+    }
+
+    /// The finding again; `None` where this version does not know its code.
+    pub fn restore(&self) -> Option<crate::base::Diagnostic> {
+        let mut found = crate::base::Diagnostic::new(crate::base::codes::find(&self.code)?, self.message.clone());
+        found.severity = self.severity;
+        found.file.clone_from(&self.file);
+        found.at = self.at.clone();
+        found.help.clone_from(&self.help);
+        Some(found)
+    }
+}
+
+/// Writes a record.
+pub fn encode(head: &impl Serialize, body: &[u8]) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(head).expect("records are plain data");
+    bytes.push(b'\n');
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads a record; `None` where it is of another shape, which counts as absent.
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let line = bytes.iter().position(|b| *b == b'\n')?;
+    Some((serde_json::from_slice(&bytes[..line]).ok()?, &bytes[line + 1..]))
+}
+
+impl PackageResult {
+    /// The record.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self, &self.inline)
+    }
+
+    /// Reads it back.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (mut result, inline) = decode::<Self>(bytes)?;
+        let wanted: u64 = result.pieces.iter().map(|p| if let Piece::Inline(n) = p { *n } else { 0 }).sum();
+        result.inline = inline.to_vec();
+        (wanted == inline.len() as u64).then_some(result)
+    }
+}

@@ -1,0 +1,318 @@
+//! One pass over a file: read, SHA-256, BLAKE3, scan and compress, by all threads, in bounded memory.
+//!
+//! The thread that owns the task reads 1 MiB chunks in order and feeds SHA-256, which knows no other order. Each chunk is
+//! then an assist: BLAKE3 of its subtree, a look at its values, its compressed segment, by whichever thread is free.
+//! Packed segments leave in order. At most `2 × threads + 2` chunks are in flight, so memory does not grow with the file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Condvar, Mutex};
+
+use sha2::Digest as _;
+
+use crate::base::{Digest, Error, Result, Sha256};
+use crate::engine::pool::Pool;
+use crate::engine::scratch::Scratch;
+use crate::format::safetensors::{ChunkScan, Scanner};
+use crate::format::segment::{Codec, SEGMENT, Segment};
+
+/// Where the bytes come from.
+pub enum Source<'s> {
+    /// A file of this length.
+    File(&'s File, u64),
+    /// Bytes that were read before.
+    Memory(&'s [u8]),
+}
+
+impl Source<'_> {
+    /// Its length.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::File(_, length) => *length,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Is it empty?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn read(&self, at: u64, into: &mut Vec<u8>, count: usize) -> std::io::Result<()> {
+        into.resize(count, 0);
+        match self {
+            Self::File(file, _) => file.read_exact_at(into, at),
+            Self::Memory(bytes) => {
+                into.copy_from_slice(&bytes[at as usize..at as usize + count]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a pass over a file tells.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// BLAKE3 and length.
+    pub digest: Digest,
+    /// SHA-256.
+    pub sha256: Sha256,
+    /// The table of the packed segments; empty without a codec.
+    pub segments: Vec<Segment>,
+}
+
+/// A chunk in flight.
+struct Chunk {
+    source: Vec<u8>,
+    packed: Vec<u8>,
+    segment: Option<Segment>,
+    chaining: Option<[u8; 32]>,
+    scanned: Option<ChunkScan>,
+}
+
+/// Chunks that are done, by number, and buffers to use again.
+#[derive(Default)]
+struct Done {
+    chunks: BTreeMap<u64, Chunk>,
+    spare: Vec<Chunk>,
+    /// An assist panicked: its chunk will never be done.
+    lost: bool,
+}
+
+/// Says that a chunk was lost, unless it is told that all went well.
+struct Alarm(Option<Arc<Shared>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take() {
+            lock(&shared).lost = true;
+            shared.changed.notify_all();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    done: Mutex<Done>,
+    changed: Condvar,
+}
+
+/// What is done with a file's bytes on the way.
+pub struct Sinks<'s> {
+    /// Compress with this codec.
+    pub codec: Option<Codec>,
+    /// Look at the values with this scanner.
+    pub scanner: Option<Arc<Scanner>>,
+    /// Gets what the scanner saw, chunk by chunk.
+    pub scanned: &'s mut dyn FnMut(ChunkScan),
+    /// Gets the packed segments in order.
+    pub packed: &'s mut dyn FnMut(&[u8]) -> Result<()>,
+    /// SHA-256 is wanted (else it is all zeros).
+    pub sha256: bool,
+}
+
+/// Passes over the bytes once.
+pub fn pass(
+    source: &Source<'_>,
+    name: &std::path::Path,
+    sinks: &mut Sinks<'_>,
+    pool: &Pool<'_>,
+    scratch: &mut Scratch,
+) -> Result<Passed> {
+    let length = source.len();
+    let count = length.div_ceil(SEGMENT as u64);
+    let whole = count == 1;
+    let codec = sinks.codec;
+    let limit = 2 * pool.threads() as u64 + 2;
+    let shared = Arc::new(Shared::default());
+    let mut sha = sha2::Sha256::new();
+    let mut chaining = Vec::with_capacity(if whole { 0 } else { count as usize });
+    let mut segments = Vec::with_capacity(count as usize);
+    let mut only = None;
+    let (mut begun, mut finished) = (0, 0);
+    while finished < count {
+        if pool.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if begun < count && begun - finished < limit {
+            let at = begun * SEGMENT as u64;
+            let mut chunk = take_spare(&shared);
+            let size = (length - at).min(SEGMENT as u64) as usize;
+            source.read(at, &mut chunk.source, size).map_err(|e| read_error(name, e))?;
+            if sinks.sha256 {
+                sha.update(&chunk.source);
+            }
+            if whole {
+                // Small files are the common case: no hand-over.
+                only = Some(blake3::hash(&chunk.source));
+                chunk.scanned = sinks.scanner.as_ref().map(|scanner| scanner.chunk(at, &chunk.source));
+                pack(&mut chunk, codec, scratch);
+                put_done(&shared, begun, chunk);
+            } else {
+                let shared = Arc::clone(&shared);
+                let number = begun;
+                let scanner = sinks.scanner.clone();
+                pool.assist(Box::new(move |scratch| {
+                    let mut alarm = Alarm(Some(Arc::clone(&shared)));
+                    chunk.chaining = Some(subtree(&chunk.source, at));
+                    chunk.scanned = scanner.map(|scanner| scanner.chunk(at, &chunk.source));
+                    pack(&mut chunk, codec, scratch);
+                    put_done(&shared, number, chunk);
+                    alarm.0 = None;
+                }));
+            }
+            begun += 1;
+        } else if let Some(assist) = pool.try_assist() {
+            assist(scratch);
+        } else {
+            wait_for(&shared, finished)?;
+        }
+        while let Some(mut chunk) = take_done(&shared, finished) {
+            if let Some(segment) = chunk.segment {
+                (sinks.packed)(&chunk.packed)?;
+                segments.push(segment);
+            }
+            chaining.extend(chunk.chaining.take());
+            if let Some(scanned) = chunk.scanned.take() {
+                (sinks.scanned)(scanned);
+            }
+            finished += 1;
+            lock(&shared).spare.push(chunk);
+        }
+    }
+    let hash = match only {
+        Some(hash) => *hash.as_bytes(),
+        None if count == 0 => *blake3::hash(b"").as_bytes(),
+        None => root(&chaining, length),
+    };
+    let sha256 = if sinks.sha256 { Sha256::new(sha.finalize().into()) } else { Sha256::new([0; 32]) };
+    Ok(Passed { digest: Digest::new(hash, length), sha256, segments })
+}
+
+fn read_error(name: &std::path::Path, e: std::io::Error) -> Error {
+    if e.kind() == std::io::ErrorKind::UnexpectedEof {
+        return Error::io("read", name, std::io::Error::other("it became shorter while it was being read"));
+    }
+    Error::io("read", name, e)
+}
+
+fn pack(chunk: &mut Chunk, codec: Option<Codec>, scratch: &mut Scratch) {
+    chunk.packed.clear();
+    chunk.segment = codec.map(|codec| scratch.packer(codec).pack(&chunk.source, &mut chunk.packed));
+}
+
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Done> {
+    shared.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn take_spare(shared: &Shared) -> Chunk {
+    lock(shared).spare.pop().unwrap_or_else(|| Chunk {
+        source: Vec::with_capacity(SEGMENT),
+        packed: Vec::new(),
+        segment: None,
+        chaining: None,
+        scanned: None,
+    })
+}
+
+fn put_done(shared: &Shared, number: u64, chunk: Chunk) {
+    lock(shared).chunks.insert(number, chunk);
+    shared.changed.notify_one();
+}
+
+fn take_done(shared: &Shared, number: u64) -> Option<Chunk> {
+    lock(shared).chunks.remove(&number)
+}
+
+fn wait_for(shared: &Shared, number: u64) -> Result<()> {
+    let mut done = lock(shared);
+    while !done.chunks.contains_key(&number) {
+        if done.lost {
+            return Err(Error::Bug("a thread failed while it packed a segment".into()));
+        }
+        done = shared.changed.wait(done).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    Ok(())
+}
+
+/// The chaining value of a chunk: a subtree of BLAKE3's tree, as chunks are 1,024 of its leaves and lie at multiples.
+fn subtree(bytes: &[u8], at: u64) -> [u8; 32] {
+    use blake3::hazmat::HasherExt as _;
+    blake3::Hasher::new().set_input_offset(at).update(bytes).finalize_non_root()
+}
+
+/// The root of the tree over the chunks' chaining values: the left side of every node is a full power of two.
+fn root(chaining: &[[u8; 32]], length: u64) -> [u8; 32] {
+    use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
+    fn node(values: &[[u8; 32]]) -> [u8; 32] {
+        match values {
+            [one] => *one,
+            _ => {
+                let (left, right) = values.split_at(split(values.len()));
+                merge_subtrees_non_root(&node(left), &node(right), Mode::Hash)
+            }
+        }
+    }
+    fn split(count: usize) -> usize {
+        count.next_power_of_two() / 2
+    }
+    debug_assert!(chaining.len() > 1 && length > SEGMENT as u64);
+    let (left, right) = chaining.split_at(split(chaining.len()));
+    *merge_subtrees_root(&node(left), &node(right), Mode::Hash).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicBool;
+
+    use super::{Sinks, Source, pass};
+    use crate::base::{Digest, Sha256};
+    use crate::engine::pool::{Next, Pool};
+    use crate::engine::scratch::Scratch;
+    use crate::format::segment::{Codec, Compression, Packer, SEGMENT};
+
+    #[test]
+    fn one_pass_equals_many_for_any_threads() {
+        let cancel = AtomicBool::new(false);
+        let codec = Codec::new(Compression::Zstd, None).expect("codec");
+        for length in [0, 1, 5000, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT, 5 * SEGMENT + 77] {
+            let bytes: Vec<u8> = (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let mut expected = Vec::new();
+            let mut packer = Packer::new(codec);
+            let table: Vec<_> = bytes.chunks(SEGMENT).map(|c| packer.pack(c, &mut expected)).collect();
+            for threads in [1, 3] {
+                let pool = Pool::new(threads, &cancel);
+                let mut packed = Vec::new();
+                let passed = std::thread::scope(|scope| {
+                    for _ in 1..threads {
+                        scope.spawn(|| {
+                            let mut scratch = Scratch::default();
+                            while let Next::Assist(assist) = pool.next() {
+                                assist(&mut scratch);
+                            }
+                        });
+                    }
+                    let mut sinks = Sinks {
+                        codec: Some(codec),
+                        scanner: None,
+                        scanned: &mut |_| {},
+                        packed: &mut |bytes| {
+                            packed.extend_from_slice(bytes);
+                            Ok(())
+                        },
+                        sha256: true,
+                    };
+                    let source = Source::Memory(&bytes);
+                    let passed = pass(&source, Path::new("x"), &mut sinks, &pool, &mut Scratch::default());
+                    pool.close();
+                    passed.expect("it passes")
+                });
+                assert_eq!(passed.digest, Digest::of(&bytes), "{length} bytes, {threads} threads");
+                assert_eq!(passed.sha256, Sha256::of(&bytes));
+                assert!(passed.segments == table && packed == expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! One file per verb of the command line. Silent: results are values.
+
+pub mod cat;
+mod contents;
+pub mod extract;
+pub mod inspect;
+pub mod keygen;
+mod opened;
+pub mod sign;
+mod tensors;
+pub mod verify;

@@ -1,0 +1,257 @@
+//! `sign`: a signature into a package that exists, changing nothing but the manifest and `signature.sig`.
+//!
+//! The package is read and verified first: what is not whole is not signed. In a zstd package with a seek table the
+//! packed bytes of every other file are copied as they are, and a bare tar is copied anyway. In a gzip package nothing
+//! says where a file's packed bytes begin, so it is packed again, with the level that its manifest names: a package that
+//! expert-build made comes out as if it had been built with the key.
+
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::Digest as _;
+
+use crate::base::{Error, RelPath, Result, Sha256};
+use crate::format::archive::seek_table::Frame;
+use crate::format::archive::{Archive, Entry, Fault, Limits, Stream, Writer};
+use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, Seal, seal};
+use crate::format::json::Value;
+use crate::format::json_write::pretty;
+use crate::format::segment::{Codec, Encoder, SEGMENT, Segment};
+use crate::format::signature::{PrivateKey, PublicKey};
+use crate::ops::contents::Contents;
+use crate::ops::opened::{Index, Opened};
+use crate::ops::verify::{self, ProblemKind, judge};
+use crate::store::Output;
+use crate::store::output;
+use crate::store::package_file::PackageFile;
+
+/// The time of every entry where the package has none that can be kept: 1980-01-01, as old tars warn of zero.
+const MTIME: u64 = 315_532_800;
+
+/// How to sign.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The key.
+    pub key: &'a PrivateKey,
+    /// Who publishes; without it what the package says, else the manifest's `author`.
+    pub publisher: Option<&'a str>,
+    /// RFC 3339 time; without it what the package says.
+    pub created_at: Option<&'a str>,
+    /// Where the signed package goes; without it over the package itself.
+    pub output: Option<&'a Path>,
+    /// How much is read.
+    pub limits: Limits,
+}
+
+/// A package that was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signed {
+    /// Where it lies.
+    pub package: PathBuf,
+    /// Its SHA-256, which also stands in the `.sha256` file beside it.
+    pub sha256: Sha256,
+    /// Its size.
+    pub bytes: u64,
+    /// The key that signed it.
+    pub key: PublicKey,
+    /// The publisher that it names.
+    pub publisher: String,
+    /// The number of files that the signature covers.
+    pub files: usize,
+    /// Bytes of the old package that were copied as they were.
+    pub copied: u64,
+}
+
+/// Signs a package.
+pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
+    let opened = Opened::open(package, options.limits)?;
+    let contents = Contents::read(&opened, |_| Ok(None))?;
+    whole(&opened, &contents)?;
+    let mut manifest = opened.manifest(&contents.manifest)?;
+    let codec = codec(&opened, &contents, &manifest)?;
+    manifest.set("package", package_block(&codec));
+    let old = Integrity::read(&manifest).unwrap_or_default();
+    let author = manifest.get("author").and_then(Value::as_str);
+    let publisher = options.publisher.or(old.publisher.as_deref()).or(author).unwrap_or_default().to_owned();
+    let seals = Seal {
+        publisher: &publisher,
+        created_at: options.created_at.or(old.created_at.as_deref()),
+        key: Some(options.key),
+    };
+    let hashes = contents.files.iter().map(|(path, (_, hash))| (path.clone(), *hash)).collect();
+    let signature = seal(&mut manifest, &hashes, &seals).ok_or_else(|| Error::Bug("no signature was made".into()))?;
+
+    let target = options.output.unwrap_or(package);
+    let output = Output::create(target)?;
+    let files = Files { manifest: pretty(&manifest), signature: signature.to_string() };
+    let (sha256, bytes, copied) = rewrite(&opened, &contents, &files, codec, &output)?;
+    output.commit()?;
+    checksum(target, sha256)?;
+    Ok(Signed {
+        package: target.to_path_buf(),
+        sha256,
+        bytes,
+        key: options.key.public(),
+        publisher,
+        files: contents.files.keys().filter(|path| path.as_str() != SIGNATURE).count(),
+        copied,
+    })
+}
+
+/// Only what the hashes say is signed; an old signature does not matter.
+fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
+    let report = judge(opened, contents, &verify::Options { limits: opened.limits, ..Default::default() })?;
+    let kinds = [ProblemKind::Changed, ProblemKind::Missing, ProblemKind::Extra, ProblemKind::Integrity];
+    match report.problems.iter().find(|problem| kinds.contains(&problem.kind)) {
+        None => Ok(()),
+        Some(problem) => {
+            let subject = problem.path.as_ref().map_or(String::new(), |path| format!(" `{path}`:"));
+            Err(opened.wrong(&format!("not signed:{subject} {}", problem.message)))
+        }
+    }
+}
+
+/// How the package was made, or would be.
+fn codec(opened: &Opened, contents: &Contents, manifest: &Value) -> Result<Codec> {
+    let told = manifest.pointer("/package/compression").and_then(Value::as_str);
+    let level = manifest.pointer("/package/level").and_then(Value::as_u64);
+    let level = level.filter(|_| told == Some(contents.compression.as_str())).and_then(|l| u32::try_from(l).ok());
+    Codec::new(contents.compression, level).map_err(|e| opened.wrong(&e))
+}
+
+fn package_block(codec: &Codec) -> Value {
+    Value::object([
+        ("format_version".into(), Value::number(1)),
+        ("archive".into(), Value::string("tar")),
+        ("compression".into(), Value::string(codec.compression.as_str())),
+        ("level".into(), Value::number(u64::from(codec.level))),
+    ])
+}
+
+/// The two files that change.
+struct Files {
+    manifest: String,
+    signature: String,
+}
+
+/// Writes the new package; returns its hash, its size, and how much of the old one was copied.
+fn rewrite(
+    opened: &Opened,
+    contents: &Contents,
+    files: &Files,
+    codec: Codec,
+    output: &Output,
+) -> Result<(Sha256, u64, u64)> {
+    let path = |text: &str| RelPath::new(text).expect("a fine path");
+    let mut entries: Vec<&Entry> = contents.entries.iter().collect();
+    entries.retain(|entry| ![MANIFEST, SIGNATURE].contains(&entry.path.as_str()));
+    let in_order = entries.is_sorted_by_key(|entry| &entry.path);
+    entries.sort_by_key(|entry| &entry.path);
+    let mtime = contents.entries.iter().find(|entry| entry.path.as_str() == MANIFEST).and_then(|entry| entry.mtime);
+    let mut source = match opened.index()? {
+        Some(index) => Source::Anywhere(Box::new(index)),
+        None if in_order => Source::Stream(Box::new(opened.stream()?)),
+        None => Source::Anywhere(Box::new(opened.index_or_spool()?)),
+    };
+    let failed = |e: io::Error| Error::io("write", output.target(), e);
+    let mut tee = Tee { out: BufWriter::with_capacity(1 << 20, output.file()), hasher: sha2::Sha256::new(), bytes: 0 };
+    let mut writer = Writer::new(&mut tee, codec, mtime.unwrap_or(MTIME)).map_err(failed)?;
+    let (manifest, signature) = (files.manifest.as_bytes(), files.signature.as_bytes());
+    writer.entry(&path(MANIFEST), manifest.len() as u64, manifest).map_err(failed)?;
+    let mut copied = 0;
+    let at = entries.partition_point(|entry| entry.path < path(SIGNATURE));
+    for (i, entry) in entries.iter().map(Some).chain([None]).enumerate() {
+        if i == at {
+            writer.entry(&path(SIGNATURE), signature.len() as u64, signature).map_err(failed)?;
+        }
+        if let Some(entry) = entry {
+            // The reading may fail here as well as the writing: what was wrong with the package has its own type.
+            let written = source.write(&mut writer, entry).map_err(|fault| match fault {
+                Fault::Io(e) => failed(e),
+                malformed => opened.error(malformed),
+            });
+            copied += written?;
+        }
+    }
+    writer.finish().map_err(failed)?;
+    Ok((Sha256::new(tee.hasher.finalize().into()), tee.bytes, copied))
+}
+
+/// Where the contents come from.
+enum Source {
+    Anywhere(Box<Index>),
+    Stream(Box<Archive<Stream<PackageFile>>>),
+}
+
+impl Source {
+    /// Writes the content of this entry; returns how many bytes were copied as they were.
+    fn write<W: Write>(&mut self, writer: &mut Writer<W>, entry: &Entry) -> Result<u64, Fault> {
+        match self {
+            Self::Anywhere(index) => {
+                let Some(own) = index.find(entry.path.as_str()).cloned() else {
+                    return Err(io::Error::other("the package changed while it was being read").into());
+                };
+                let frames = index.tar.table().and_then(|table| table.frames(own.data, own.data + own.size));
+                let Some(segments) = frames.and_then(segments) else {
+                    writer.entry(&own.path, own.size, index.tar.content(&own))?;
+                    return Ok(0);
+                };
+                let start = frames.and_then(|frames| frames.first()).map_or(0, |frame| frame.packed_at);
+                let file = index.tar.file();
+                file.seek(SeekFrom::Start(start))?;
+                writer.packed_entry(&own.path, own.size, &segments, file)?;
+                Ok(segments.iter().map(|segment| u64::from(segment.packed_len)).sum())
+            }
+            Self::Stream(archive) => loop {
+                let Some(next) = archive.next_entry()? else {
+                    return Err(io::Error::other("the package changed while it was being read").into());
+                };
+                if next.path == entry.path {
+                    writer.entry(&next.path, next.size, &mut **archive)?;
+                    return Ok(0);
+                }
+            },
+        }
+    }
+}
+
+/// These frames as segments, if they are cut as segments are.
+fn segments(frames: &[Frame]) -> Option<Vec<Segment>> {
+    let (last, full) = match frames.split_last() {
+        None => return Some(Vec::new()),
+        Some(parts) => parts,
+    };
+    let fits = last.len as usize <= SEGMENT && full.iter().all(|frame| frame.len as usize == SEGMENT);
+    let segment =
+        |frame: &Frame| Segment { source_len: frame.len, packed_len: frame.packed, crc32: 0, encoder: Encoder::Match };
+    fits.then(|| frames.iter().map(segment).collect())
+}
+
+/// `sha256sum -c` form, beside the package.
+fn checksum(package: &Path, sha256: Sha256) -> Result<()> {
+    let name = package.file_name().unwrap_or_default();
+    let mut path = package.as_os_str().to_owned();
+    path.push(".sha256");
+    output::write(Path::new(&path), format!("{sha256}  {}\n", name.to_string_lossy()).as_bytes())
+}
+
+/// Writes, hashes and counts.
+struct Tee<W> {
+    out: W,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Tee<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,133 @@
+//! Reading files and folders as they are: `DiskFolder` for the spec layer, one-gulp reading, listings.
+
+#![expect(clippy::disallowed_methods, reason = "store owns the disk")]
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::base::{Error, RelPath, Result};
+use crate::store::stat::{Kind, Stat};
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name; `None` where it is not UTF-8.
+    pub name: Option<String>,
+    /// The name as bytes made readable.
+    pub shown: String,
+    /// Is it a folder (a link to one is not)?
+    pub is_dir: bool,
+    /// Is it a symbolic link?
+    pub is_link: bool,
+    /// Is it a regular file?
+    pub is_file: bool,
+}
+
+/// The entries of a folder, sorted by name. A missing folder has none.
+pub fn list(folder: &Path) -> Result<Vec<Entry>> {
+    let reading = match fs::read_dir(folder) {
+        Ok(reading) => reading,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("list", folder, e)),
+    };
+    let mut entries = Vec::new();
+    for entry in reading {
+        let entry = entry.map_err(|e| Error::io("list", folder, e))?;
+        let kind = entry.file_type().map_err(|e| Error::io("list", folder, e))?;
+        let name = entry.file_name();
+        entries.push(Entry {
+            shown: name.to_string_lossy().into_owned(),
+            name: name.into_string().ok(),
+            is_dir: kind.is_dir(),
+            is_link: kind.is_symlink(),
+            is_file: kind.is_file(),
+        });
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// Opens a regular file for reading: never a pipe or a device, which could block for ever.
+pub fn open(path: &Path) -> Result<(File, Stat)> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(nonblock).open(path).map_err(|e| Error::io("open", path, e))?;
+    let stat = Stat::of_file(&file).map_err(|e| Error::io("read", path, e))?;
+    match stat.kind {
+        Kind::File => Ok((file, stat)),
+        Kind::Dir => Err(Error::io("read", path, io::ErrorKind::IsADirectory.into())),
+        _ => Err(Error::io("read", path, io::Error::other("it is not a regular file"))),
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes, with the stat it had. `None` where it does not exist.
+pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+    let (mut file, stat) = match open(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if stat.size > limit {
+        let text = format!("it has {} bytes, over the limit of {limit}", stat.size);
+        return Err(Error::io("read", path, io::Error::other(text)));
+    }
+    let mut bytes = Vec::with_capacity(stat.size as usize);
+    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::io("read", path, io::Error::other("it grew while it was being read")));
+    }
+    Ok(Some((bytes, stat)))
+}
+
+/// Does this path lead to a regular file?
+pub fn is_file(path: &Path) -> bool {
+    Stat::following(path).is_ok_and(|s| s.is_file())
+}
+
+/// Does this path lead to a folder?
+pub fn is_dir(path: &Path) -> bool {
+    Stat::following(path).is_ok_and(|s| s.is_dir())
+}
+
+/// The path with every link resolved.
+pub fn canonical(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(|e| Error::io("resolve", path, e))
+}
+
+/// Removes a file that may be gone already.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Now, in nanoseconds since 1970, by the clock that stamps files.
+pub fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// A folder on the disk, for those who only know relative paths.
+#[derive(Debug, Clone)]
+pub struct DiskFolder {
+    root: PathBuf,
+}
+
+impl DiskFolder {
+    /// The folder at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Its path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The path on the disk of a file below it.
+    pub fn path(&self, path: Option<&RelPath>) -> PathBuf {
+        path.map_or_else(|| self.root.clone(), |p| p.under(&self.root))
+    }
+}

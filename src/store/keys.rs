@@ -1,0 +1,148 @@
+//! Key files on disk: written once, readable by their owner alone; and the randomness that a new key needs.
+//!
+//! Does not know what a key looks like: bytes in, bytes out.
+#![expect(clippy::disallowed_methods, reason = "this module owns key files")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::base::{Error, Result};
+
+/// No key in any form is longer.
+const MAX: u64 = 16 * 1024;
+
+/// 32 bytes from the system's generator.
+pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed)
+        .map_err(|e| Error::io("read", "the system's random generator", io::Error::other(e.to_string())))?;
+    Ok(seed)
+}
+
+/// The bytes of a private key file. Refuses one that others may read.
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let file = open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            return Err(Error::usage_help(
+                format!("others may read the private key `{path}` (mode {mode:04o})"),
+                format!("run `chmod 600 {path}`, and make a new key if it was shared"),
+            ));
+        }
+    }
+    read(file, path)
+}
+
+/// The bytes of a public key file.
+pub fn read_public(path: &Path) -> Result<Vec<u8>> {
+    read(open(path)?, path).map(|bytes| bytes.to_vec())
+}
+
+/// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before; if the second
+/// cannot be written, the first is taken back.
+pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<()> {
+    if public.0.symlink_metadata().is_ok() {
+        return Err(taken(public.0));
+    }
+    write_new(private.0, private.1, 0o600)?;
+    write_new(public.0, public.1, 0o644).inspect_err(|_| {
+        // A private key without its public half would block the next try; nothing has used it yet.
+        let _ = std::fs::remove_file(private.0);
+    })
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(mode);
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => taken(path),
+        _ => Error::io("create", path, e),
+    })?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| {
+        let _ = std::fs::remove_file(path);
+        Error::io("write", path, e)
+    })
+}
+
+fn taken(path: &Path) -> Error {
+    Error::usage_help(
+        format!("`{}` exists, and a key is never overwritten", path.display()),
+        "give another `--output`, or move the old key away first",
+    )
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe must not hang the program.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    let file = options.open(path).map_err(|e| Error::io("read", path, e))?;
+    let is_file = file.metadata().map_err(|e| Error::io("read", path, e))?.is_file();
+    if is_file { Ok(file) } else { Err(Error::usage(format!("the key `{}` is not a regular file", path.display()))) }
+}
+
+fn read(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    // Room for all of it at once: growing would leave copies of the secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX as usize + 1));
+    file.take(MAX + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    if bytes.len() as u64 > MAX {
+        return Err(Error::usage(format!("`{}` is too large for a key", path.display())));
+    }
+    Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_pair_is_written_once_and_kept_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let (private, public) = (dir.path().join("k.pem"), dir.path().join("k.pub"));
+        super::write_pair((&private, b"secret"), (&public, b"open")).unwrap();
+        let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&private), 0o600);
+        assert_eq!(*super::read_private(&private).unwrap(), b"secret");
+        assert_eq!(super::read_public(&public).unwrap(), b"open");
+        let again = super::write_pair((&private, b"x"), (&dir.path().join("l.pub"), b"y")).unwrap_err();
+        assert!(again.to_string().contains("never overwritten"), "{again}");
+        std::fs::remove_file(&private).unwrap();
+        super::write_pair((&private, b"x"), (&public, b"y")).unwrap_err();
+        assert!(!private.exists(), "no half of a pair is left");
+        assert_ne!(super::fresh_seed().unwrap(), super::fresh_seed().unwrap());
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pem");
+        std::fs::write(&path, b"secret").unwrap();
+        for mode in [0o640, 0o604, 0o666] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let crate::base::Error::Usage { message, help } = super::read_private(&path).unwrap_err() else { panic!() };
+            assert!(message.contains(&format!("{mode:04o}")), "{message}");
+            assert!(help.unwrap().starts_with("run `chmod 600 "));
+        }
+        assert!(super::read_private(dir.path()).is_err());
+        std::fs::write(&path, vec![b'a'; 20_000]).unwrap();
+        assert!(super::read_public(&path).unwrap_err().to_string().contains("too large"));
+    }
+}

@@ -1,0 +1,141 @@
+//! `LocalCache`: the cache folder of this user, shared by all repos and safe for many processes at once.
+//!
+//! ```text
+//! CACHEDIR.TAG                    backup programs skip the folder
+//! v1/results/ab/cdef…             record, then its BLAKE3: a torn or damaged one counts as absent
+//! v1/blobs/ab/cdef…               bytes; the name is their BLAKE3; readers check what they read
+//! v1/repos/<hash>/index           what each repo looked like when it was last built
+//! ```
+//! Every file appears by rename, so a reader sees all of it or nothing, and no lock is needed.
+
+#![expect(clippy::disallowed_methods, reason = "store owns the disk")]
+
+use std::fs::{self, File};
+use std::io::{self, Seek as _};
+use std::path::{Path, PathBuf};
+
+use crate::base::{Digest, Error, Result};
+use crate::store::cache::{ActionKey, BlobWriter, Cache};
+use crate::store::{Output, Stat};
+
+/// Records longer than this are damage.
+const MAX_RECORD: u64 = 256 << 20;
+
+/// A cache in a folder.
+#[derive(Debug, Clone)]
+pub struct LocalCache {
+    root: PathBuf,
+}
+
+impl LocalCache {
+    /// The cache at `root`; the folder is made when something is first written.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that belongs to the repo at this path, for its index.
+    pub fn repo_folder(&self, repo: &Path) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = blake3::hash(repo.as_os_str().as_bytes()).to_hex();
+        self.root.join("v1/repos").join(&name[..32])
+    }
+
+    /// Where the blob lies or would lie.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path("blobs", &digest.hex())
+    }
+
+    /// Where the result lies or would lie.
+    pub fn result_path(&self, key: ActionKey) -> PathBuf {
+        self.path("results", &key.hex())
+    }
+
+    fn path(&self, kind: &str, hex: &str) -> PathBuf {
+        self.root.join("v1").join(kind).join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// Marks the folder as a cache, once. A failure shows itself at the write that follows.
+    fn tag(&self) {
+        let path = self.root.join("CACHEDIR.TAG");
+        if fs::symlink_metadata(&path).is_err() {
+            let text = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of expert-build. Losing it costs time only.\n";
+            let _ = crate::store::output::write(&path, text.as_bytes());
+        }
+    }
+}
+
+impl Cache for LocalCache {
+    fn result(&self, key: ActionKey) -> Result<Option<Vec<u8>>> {
+        let path = self.result_path(key);
+        let Some((mut bytes, _)) = crate::store::fs::read(&path, MAX_RECORD)? else { return Ok(None) };
+        let Some(length) = bytes.len().checked_sub(32) else { return Ok(None) };
+        if blake3::hash(&bytes[..length]).as_bytes() != &bytes[length..] {
+            let _ = fs::remove_file(&path);
+            return Ok(None);
+        }
+        bytes.truncate(length);
+        Ok(Some(bytes))
+    }
+
+    fn put_result(&self, key: ActionKey, record: &[u8]) -> Result<()> {
+        self.tag();
+        let mut output = Output::create(&self.result_path(key))?;
+        output.write(record)?;
+        output.write(blake3::hash(record).as_bytes())?;
+        output.commit_unsynced().map(drop)
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<File>> {
+        let path = self.blob_path(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("open", &path, e)),
+        };
+        let stat = Stat::of_file(&file).map_err(|e| Error::io("read", &path, e))?;
+        if !stat.is_file() || stat.size != digest.size() {
+            self.forget_blob(digest);
+            return Ok(None);
+        }
+        Ok(Some(file))
+    }
+
+    fn new_blob(&self, size_hint: u64) -> Result<Box<dyn BlobWriter>> {
+        self.tag();
+        let output = Output::create(&self.root.join("v1/blobs/new"))?;
+        output.reserve(size_hint)?;
+        Ok(Box::new(LocalBlob { cache: self.clone(), output, length: 0 }))
+    }
+
+    fn forget_blob(&self, digest: &Digest) {
+        let _ = fs::remove_file(self.blob_path(digest));
+    }
+}
+
+struct LocalBlob {
+    cache: LocalCache,
+    output: Output,
+    length: u64,
+}
+
+impl BlobWriter for LocalBlob {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
+        self.output.write(bytes)
+    }
+
+    fn finish(self: Box<Self>, digest: Digest) -> Result<File> {
+        if self.length != digest.size() {
+            return Err(Error::Bug(format!("a blob of {} bytes was to be kept as {digest}", self.length)));
+        }
+        let target = self.cache.blob_path(&digest);
+        let mut file = self.output.commit_unsynced_at(&target)?;
+        file.rewind().map_err(|e| Error::io("read", &target, e))?;
+        Ok(file)
+    }
+}

@@ -1,0 +1,171 @@
+//! `Output`: a file that appears at its place whole or not at all: temporary, sync, rename.
+//!
+//! The temporary lies in the folder of the output, so the rename is atomic. While its writer lives it is locked; a
+//! temporary that nobody locks was left by a killed process, and the next writer into the folder removes it.
+
+#![expect(clippy::disallowed_methods, reason = "store owns the disk")]
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+
+use crate::base::{Error, Result};
+
+/// What the names of temporaries begin with.
+pub const TEMPORARY: &str = ".expert-build-tmp-";
+
+/// A file that is being written and not yet at its place. Dropping it removes the temporary.
+#[derive(Debug)]
+pub struct Output {
+    target: PathBuf,
+    temporary: tempfile::NamedTempFile,
+}
+
+impl Output {
+    /// Begins the file at `target`, making its folder where it is missing.
+    pub fn create(target: &Path) -> Result<Self> {
+        let folder = parent(target);
+        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        let temporary = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .permissions(mode_0644())
+            .tempfile_in(folder)
+            .map_err(|e| Error::io("create a temporary file in", folder, e))?;
+        // A lock that cannot be had (some network folders) only means that nobody tidies up after a kill.
+        let _ = temporary.as_file().try_lock();
+        Ok(Self { target: target.to_path_buf(), temporary })
+    }
+
+    /// Where it will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The file as it is now.
+    pub fn file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    /// Asks the file system for the room beforehand: a full disk is told before the work, and writing is faster.
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(self.file(), FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG)) => {
+                Err(Error::io("reserve room for", &self.target, e.into()))
+            }
+            // Not every file system can.
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all of it.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))
+    }
+
+    /// Syncs it and puts it in its place, over whatever is there.
+    pub fn commit(self) -> Result<File> {
+        self.finish(true)
+    }
+
+    /// Puts it in its place without waiting for the disk: for the cache, whose loss costs only time and whose every
+    /// reading is checked.
+    pub fn commit_unsynced(self) -> Result<File> {
+        self.finish(false)
+    }
+
+    /// The same, at a place that was not known when the file was begun (on the same file system).
+    pub fn commit_unsynced_at(mut self, target: &Path) -> Result<File> {
+        let folder = parent(target);
+        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        self.target = target.to_path_buf();
+        // Room that was reserved and not used goes back.
+        let length = self.file().metadata().map_err(|e| Error::io("read", target, e))?.len();
+        self.file().set_len(length).map_err(|e| Error::io("write", target, e))?;
+        self.finish(false)
+    }
+
+    fn finish(self, sync: bool) -> Result<File> {
+        let target = self.target;
+        if sync {
+            self.temporary.as_file().sync_all().map_err(|e| Error::io("sync", &target, e))?;
+        }
+        if fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
+            let exists = io::Error::from(io::ErrorKind::IsADirectory);
+            return Err(Error::io("write", &target, exists));
+        }
+        let file = self.temporary.persist(&target).map_err(|e| Error::io("put in place", &target, e.error))?;
+        if sync && let Ok(folder) = File::open(parent(&target)) {
+            // Not every file system syncs folders; the rename itself was atomic.
+            let _ = folder.sync_all();
+        }
+        Ok(file)
+    }
+}
+
+/// Writes a small file whole.
+pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
+    let mut output = Output::create(target)?;
+    output.write(bytes)?;
+    output.commit().map(drop)
+}
+
+/// Removes the temporaries that killed processes left in this folder. Never fails: litter is not worth an error.
+pub fn tidy(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// What any program would give a new file; tempfile's own default is 0600. The umask is not asked: an output is the
+/// same for everyone.
+fn mode_0644() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Output, TEMPORARY, tidy, write};
+
+    #[test]
+    fn appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("sub/out");
+        let mut output = Output::create(&path).expect("create");
+        output.write(b"half").expect("write");
+        assert!(!path.exists());
+        drop(output);
+        assert_eq!(std::fs::read_dir(dir.path().join("sub")).expect("dir").count(), 0);
+        write(&path, b"whole").expect("write");
+        assert_eq!(std::fs::read(&path).expect("read"), b"whole");
+    }
+
+    #[test]
+    fn only_orphans_are_tidied() {
+        let dir = tempfile::tempdir().expect("dir");
+        let orphan = dir.path().join(format!("{TEMPORARY}x"));
+        std::fs::write(&orphan, b"").expect("write");
+        let alive = Output::create(&dir.path().join("out")).expect("create");
+        tidy(dir.path());
+        assert!(!orphan.exists());
+        alive.commit().expect("still there");
+    }
+}

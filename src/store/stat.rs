@@ -1,0 +1,92 @@
+//! `Stat`: what the kernel says of a file without opening it; two equal stats mean an unchanged file, but for git's racy rule.
+
+use std::ffi::CStr;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, StatxFlags};
+
+/// What kind of thing a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A regular file.
+    File = 0,
+    /// A folder.
+    Dir = 1,
+    /// A symbolic link.
+    Link = 2,
+    /// A pipe, socket or device.
+    Other = 3,
+}
+
+/// Size, times and identity of a file. Times are nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Length in bytes.
+    pub size: u64,
+    /// When its content was last written.
+    pub mtime: i64,
+    /// When its content or attributes were last changed; no program can set it.
+    pub ctime: i64,
+    /// Its number on the file system.
+    pub ino: u64,
+}
+
+const MASK: StatxFlags =
+    StatxFlags::TYPE.union(StatxFlags::SIZE).union(StatxFlags::MTIME).union(StatxFlags::CTIME).union(StatxFlags::INO);
+
+impl Stat {
+    /// Of the path itself, not of what a link points to.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        Self::at(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Of what the path leads to.
+    pub fn following(path: &Path) -> io::Result<Self> {
+        Self::at(rustix::fs::CWD, path, AtFlags::empty())
+    }
+
+    /// Of an open file.
+    pub fn of_file(file: &std::fs::File) -> io::Result<Self> {
+        Self::at(file, c"", AtFlags::EMPTY_PATH)
+    }
+
+    /// Of a path relative to an open folder, not following a link: the cheapest way to ask for many.
+    pub fn below(dir: &impl std::os::fd::AsFd, path: &CStr) -> io::Result<Self> {
+        Self::at(dir, path, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    fn at(dir: impl std::os::fd::AsFd, path: impl rustix::path::Arg, flags: AtFlags) -> io::Result<Self> {
+        let x = rustix::fs::statx(dir, path, flags | AtFlags::STATX_DONT_SYNC, MASK)?;
+        let nanos =
+            |t: rustix::fs::StatxTimestamp| t.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(i64::from(t.tv_nsec));
+        let kind = match FileType::from_raw_mode(x.stx_mode.into()) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Dir,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        };
+        Ok(Self { kind, size: x.stx_size, mtime: nanos(x.stx_mtime), ctime: nanos(x.stx_ctime), ino: x.stx_ino })
+    }
+
+    /// Could the file be written again without its stat changing, if it was read at `read_at`? Git's racy rule:
+    /// a time that is not clearly older than the reading proves nothing.
+    pub fn is_racy(&self, read_at: i64) -> bool {
+        // File systems keep times in ticks of up to 10 ms (ext4, xfs: the kernel's jiffy), FAT in 2 s.
+        const TICK: i64 = 20_000_000;
+        self.mtime.max(self.ctime) + TICK > read_at
+    }
+
+    /// Is it a regular file?
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    /// Is it a folder?
+    pub fn is_dir(&self) -> bool {
+        self.kind == Kind::Dir
+    }
+}
