@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::codes::{files, repo};
 use crate::base::diagnostic::Lints;
+use crate::base::suggest;
 use crate::base::{Diagnostic, RelPath};
 use crate::spec::amount::{Growth, Size};
 use crate::spec::choice::{Compression, Sign};
@@ -11,7 +12,6 @@ use crate::spec::expertfile::{LintsTable, ModelTable};
 use crate::spec::glob::{Glob, Globs};
 use crate::spec::host_path::{HostPath, KeySource};
 use crate::spec::origin::{Origin, Setting};
-use crate::spec::suggest;
 use crate::spec::template::{Placeholder, Template, last_segment, slug};
 use crate::spec::value::{FileName, Models};
 

@@ -7,6 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::base::suggest;
 use crate::base::{Diagnostic, Level, Preset, RelPath, codes, codes::repo};
 use crate::spec::amount::{Growth, Size};
 use crate::spec::choice::{Compression, OnError, Sign, Write};
@@ -14,7 +15,6 @@ use crate::spec::glob::Glob;
 use crate::spec::host_path::{Base, EnvName, HostPath, KeySource};
 use crate::spec::origin::{Origin, Section, Setting, Source};
 use crate::spec::read::{Key, Reader, Slot, Table, table};
-use crate::spec::suggest;
 use crate::spec::template::Template;
 use crate::spec::value::{self, Fault, FileName, Folder, Models, Slug, Value, quoted};
 

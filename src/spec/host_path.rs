@@ -77,7 +77,12 @@ impl Value for HostPath {
     }
 
     fn show(&self) -> String {
-        quoted(&self.text)
+        let absolute = self.text.starts_with(['/', '~']) || self.text.get(1..2) == Some(":");
+        match &self.base {
+            // As it would stand in the root's Expertfile.
+            Base::Repo(Some(folder)) if !absolute => quoted(&format!("{folder}/{}", self.text)),
+            _ => quoted(&self.text),
+        }
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {

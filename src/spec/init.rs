@@ -3,7 +3,7 @@
 use crate::base::{Error, RelPath, Result};
 use crate::spec::Folder;
 use crate::spec::expertfile::NAME;
-use crate::spec::members::is_foreign;
+use crate::spec::members::{is_expert, is_foreign};
 use crate::spec::schema::URL;
 use crate::spec::value::quoted;
 
@@ -27,7 +27,7 @@ pub fn init(root: &dyn Folder) -> Result<String> {
         let help = "an expert is a folder with a manifest.json that names its base model and adapters";
         return Err(Error::usage_help("there is no expert here or below", help));
     }
-    let members = members(&experts);
+    let members = members(root, &experts)?;
     Ok(format!("{}[workspace]\n{WORKSPACE}members = {members}\n{WORKSPACE_MORE}\n{DEFAULTS}{EXPERT}{COMMON}", head()))
 }
 
@@ -67,23 +67,33 @@ fn manifest() -> RelPath {
 }
 
 /// The list for `members`: one pattern for siblings, a path for a folder that stands alone.
-pub fn members(experts: &[RelPath]) -> String {
+pub fn members(root: &dyn Folder, experts: &[RelPath]) -> Result<String> {
     let mut lines: Vec<String> = Vec::new();
     for folder in experts {
         let parent = folder.parent();
-        let siblings = experts.iter().filter(|other| other.parent() == parent).count();
-        let plain = if folder.as_str().contains(['*', '?', '[', '!']) { escaped(folder) } else { folder.to_string() };
-        let line = match parent {
-            Some(parent) if siblings > 1 => format!("{}/*", escaped(&parent)),
-            None if siblings > 1 => "*".to_owned(),
-            _ => plain,
+        let line = if patterned(root, parent.as_ref(), experts)? {
+            parent.map_or_else(|| "*".to_owned(), |parent| format!("{}/*", escaped(&parent)))
+        } else {
+            escaped(folder)
         };
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
     let quoted: Vec<String> = lines.iter().map(|line| quoted(line)).collect();
-    format!("[{}]", quoted.join(", "))
+    Ok(format!("[{}]", quoted.join(", ")))
+}
+
+/// Are there siblings in this folder, and would a pattern for them take nothing else that has a manifest.json?
+fn patterned(root: &dyn Folder, parent: Option<&RelPath>, experts: &[RelPath]) -> Result<bool> {
+    if experts.iter().filter(|expert| expert.parent().as_ref() == parent).count() < 2 {
+        return Ok(false);
+    }
+    let names = root.list(parent)?;
+    let folders = names.iter().filter(|(name, is_dir)| *is_dir && !name.starts_with('.'));
+    let paths = folders.filter_map(|(name, _)| RelPath::new(name.as_str()).ok());
+    let mut paths = paths.map(|name| parent.map_or_else(|| name.clone(), |parent| parent.join(&name)));
+    Ok(paths.all(|path| experts.binary_search(&path).is_ok() || !is_expert(root, Some(&path), &manifest())))
 }
 
 /// A path as a pattern that matches it alone.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::base::codes::repo;
+use crate::base::suggest;
 use crate::base::{Diagnostic, RelPath, Result};
+use crate::spec::Folder;
 use crate::spec::expertfile::{NAME, WorkspaceTable};
 use crate::spec::glob::{Glob, Globs};
 use crate::spec::origin::Setting;
-use crate::spec::{Folder, suggest};
 
 /// How deep `**` looks.
 const DEPTH: usize = 32;

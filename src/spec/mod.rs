@@ -18,7 +18,8 @@ pub mod read;
 pub mod request;
 pub mod resolve;
 pub mod schema;
-pub mod suggest;
+pub mod select;
+pub mod show;
 pub mod template;
 pub mod value;
 
@@ -34,6 +35,8 @@ pub use origin::{Origin, Setting};
 pub use request::{Flag, Request};
 pub use resolve::{Repo, resolve};
 pub use schema::schema;
+pub use select::select;
+pub use show::{Row, show};
 pub use template::{Template, slug};
 
 /// The repo's files, as spec sees them.

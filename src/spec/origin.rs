@@ -96,6 +96,16 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Do two values stand in the same part of the same file, or come from the same flag or variable?
+    pub fn shares_section(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { section, source, .. }, Self::File { section: other, source: beside, .. }) => {
+                section == other && source.name() == beside.name()
+            }
+            _ => self == other,
+        }
+    }
+
     /// A finding about a value from here.
     pub fn finding(&self, code: &'static Code, message: impl Into<String>) -> Diagnostic {
         match self {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::base::codes::repo;
+use crate::base::suggest;
 use crate::base::{Diagnostic, Error, Result};
 use crate::spec::expertfile::ProfileTable;
 use crate::spec::origin::Origin;
-use crate::spec::suggest;
 
 /// What is wrong between the profiles: circles, and parents that do not exist.
 pub fn check(profiles: &BTreeMap<String, ProfileTable>) -> Vec<Diagnostic> {

@@ -9,10 +9,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::base::suggest;
 use crate::base::{Code, Diagnostic, codes::repo};
 use crate::spec::host_path::Base;
 use crate::spec::origin::{Origin, Section, Setting, Source};
-use crate::spec::suggest;
 use crate::spec::value::{Fault, Value, quoted};
 
 /// A key that can be set, and what it means.

@@ -269,7 +269,7 @@ fn nothing_here(root: &dyn Folder, has_file: bool) -> Result<Error> {
         if has_file { format!("{} names no expert", expertfile::NAME) } else { "there is no expert here".into() };
     let help = match (experts.as_slice(), has_file) {
         ([], _) => "an expert is a folder with a manifest.json; `-C DIR` says where to look".to_owned(),
-        (_, true) => format!("list them: `[workspace]` with `members = {}`", init::members(&experts)),
+        (_, true) => format!("list them: `[workspace]` with `members = {}`", init::members(root, &experts)?),
         ([one], _) => format!("there is one in `{}`: `expert-build init` writes an {}", one, expertfile::NAME),
         (many, _) => {
             let first: Vec<String> = many.iter().take(3).map(|folder| format!("`{folder}`")).collect();

@@ -62,7 +62,7 @@ impl Template {
             };
             let word = &text[open + 1..close];
             let Some((_, hole)) = Placeholder::ALL.iter().find(|(name, _)| *name == word) else {
-                let near = super::suggest::nearest(word, Placeholder::ALL.map(|(name, _)| name));
+                let near = crate::base::suggest::nearest(word, Placeholder::ALL.map(|(name, _)| name));
                 let help = near.map_or_else(|| KNOWN.to_owned(), |near| format!("did you mean `{{{near}}}`?"));
                 return Err(fault(open..close + 1, format!("unknown placeholder `{{{word}}}`"), &help));
             };

@@ -430,7 +430,7 @@ macro_rules! words {
                     $($word => Ok($variant),)+
                     _ => {
                         let all: Vec<String> = WORDS.iter().map(|word| format!("`{word}`")).collect();
-                        let help = $crate::spec::suggest::did_you_mean(text, WORDS.iter().copied());
+                        let help = $crate::base::suggest::did_you_mean(text, WORDS.iter().copied());
                         let known = format!("the words are {}", all.join(", "));
                         Err($crate::spec::value::Fault::new(format!("unknown word `{text}`")).help(help.unwrap_or(known)))
                     }
@@ -468,7 +468,7 @@ words! { Level, "warn",
 /// The code of this name, and whether it may be set to this level.
 pub(crate) fn lint(name: &str, level: Level) -> Result<(), Fault> {
     let Some(code) = codes::find(name) else {
-        let help = super::suggest::did_you_mean(name, codes::all().map(|code| code.name));
+        let help = crate::base::suggest::did_you_mean(name, codes::all().map(|code| code.name));
         return Err(Fault::new(format!("no finding has the code `{name}`"))
             .help(help.unwrap_or_else(|| "`expert-build explain` lists all codes".to_owned())));
     };

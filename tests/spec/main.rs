@@ -2,4 +2,8 @@
 
 mod tree;
 
+mod errors;
+mod init;
+mod precedence;
 mod resolve;
+mod schema;

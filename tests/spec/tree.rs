@@ -38,7 +38,6 @@ impl Tree {
     }
 
     /// What is said about it.
-    #[allow(dead_code, reason = "used by the next test file")]
     pub fn told(&self) -> String {
         match self.resolve() {
             Ok(repo) => format!("{} experts\n", repo.experts.len()),
