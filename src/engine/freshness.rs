@@ -74,7 +74,8 @@ pub fn settle(finished: BTreeMap<String, Finished>) -> BTreeMap<String, Record> 
     let settled = finished.into_iter().map(|(key, mut finished)| {
         for (at, folder, names) in &finished.written {
             let stat = Stat::following(folder).ok();
-            let same = fs::list(folder).is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref())) == *names);
+            let same = fs::list(folder)
+                .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref())) == *names);
             finished.record.folders[*at].stat = stat.filter(|_| same);
         }
         (key, finished.record)

@@ -151,7 +151,8 @@ impl Job {
             sha256: survey.manifest_sha256,
         }];
         for (file, slot) in survey.files.iter().zip(&open.files) {
-            let (digest, sha256) = slot.digests().ok_or_else(|| Error::Bug(format!("`{}` was never hashed", file.path)))?;
+            let (digest, sha256) =
+                slot.digests().ok_or_else(|| Error::Bug(format!("`{}` was never hashed", file.path)))?;
             inputs.push(Input { seen: Seen { path: self.shown(&file.path), stat: racy(file.stat) }, digest, sha256 });
         }
         inputs.sort_by(|a, b| a.seen.path.cmp(&b.seen.path));
@@ -163,7 +164,8 @@ impl Job {
         let mut written = Vec::new();
         for listed in &survey.folders {
             let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
-            let disk = listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
+            let disk =
+                listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
             if disk == self.target.output_folder() {
                 written.push((folders.len(), disk, listed.fingerprint));
             }

@@ -62,7 +62,9 @@ pub struct ListedFolder {
 pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for name in names {
-        let ours = name.ends_with(".expert") || name.ends_with(".expert.sha256") || name.starts_with(crate::store::output::TEMPORARY);
+        let ours = name.ends_with(".expert")
+            || name.ends_with(".expert.sha256")
+            || name.starts_with(crate::store::output::TEMPORARY);
         if !ours {
             hasher.update(name.as_bytes()).update(b"\0");
         }

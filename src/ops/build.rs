@@ -157,9 +157,12 @@ pub fn build(
     }
     let (jobs, surveyed): (Vec<Job>, Vec<_>) =
         jobs.into_iter().zip(surveyed).filter(|(job, _)| !needs.unmet.contains_key(&job.number)).unzip();
-    report.failed.extend(needs.unmet.into_iter().map(|(expert, found)| {
-        (workspace.repo.experts[expert].label().to_owned(), Error::Requirements(found))
-    }));
+    report.failed.extend(
+        needs
+            .unmet
+            .into_iter()
+            .map(|(expert, found)| (workspace.repo.experts[expert].label().to_owned(), Error::Requirements(found))),
+    );
     let shapes = shapes(&jobs, surveyed, &needs.after);
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
@@ -188,13 +191,14 @@ pub fn build(
         }
         Ok(())
     };
-    let outcome =
-        schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
         let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
-            observer.on(&Event::Notice { message: format!("the index was not written: {e}; the next build reads more than it need") });
+            observer.on(&Event::Notice {
+                message: format!("the index was not written: {e}; the next build reads more than it need"),
+            });
         }
     }
     let mut outcome = outcome?;

@@ -51,8 +51,8 @@ impl Workspace {
         if setup.request.user_config.is_none() {
             let path = setup.config_dir.join("config.toml");
             if let Some((bytes, _)) = fs::read(&path, 16 << 20)? {
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display())))?;
+                let text =
+                    String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display())))?;
                 setup.request.user_config = Some((path.display().to_string(), text));
             }
         }
@@ -126,7 +126,10 @@ impl Workspace {
                 let path = self.host_path(&config.value)?;
                 let Some((bytes, _)) = fs::read(&path, 16 << 20)? else {
                     return Err(Error::usage_help(
-                        format!("`config` of the base model `{model}` names `{}`, which does not exist", path.display()),
+                        format!(
+                            "`config` of the base model `{model}` names `{}`, which does not exist",
+                            path.display()
+                        ),
                         "give the path of the base model's config.json, or drop `config`",
                     ));
                 };
@@ -148,12 +151,15 @@ impl Workspace {
     }
 
     fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
-        path.resolve(&self.places())
-            .ok_or_else(|| Error::usage_help(format!("`{}` needs a home folder", path.text), "set HOME, or write the path in full"))
+        path.resolve(&self.places()).ok_or_else(|| {
+            Error::usage_help(format!("`{}` needs a home folder", path.text), "set HOME, or write the path in full")
+        })
     }
 
     fn epoch(&self) -> Result<Option<u64>> {
-        let Some(text) = self.setup.request.env.get("SOURCE_DATE_EPOCH").filter(|t| !t.is_empty()) else { return Ok(None) };
+        let Some(text) = self.setup.request.env.get("SOURCE_DATE_EPOCH").filter(|t| !t.is_empty()) else {
+            return Ok(None);
+        };
         let bad = || {
             Error::usage_help(
                 format!("SOURCE_DATE_EPOCH is `{text}`"),
@@ -218,7 +224,9 @@ fn find(directory: &Path, request: &Request) -> Result<(PathBuf, Repo)> {
             }
             continue;
         }
-        if above == directory && let Some(found) = workspace_above(directory, request) {
+        if above == directory
+            && let Some(found) = workspace_above(directory, request)
+        {
             return Ok(found);
         }
         return Ok((above.to_path_buf(), repo?));
@@ -265,6 +273,11 @@ impl Folder for DiskFolder {
         let at = self.path(path);
         let entries = fs::list(&at)?.into_iter();
         // A link to a folder may be a member: people link submodules and worktrees into place.
-        Ok(entries.filter_map(|e| { let is_dir = e.is_dir || (e.is_link && fs::is_dir(&at.join(&e.shown))); Some((e.name?, is_dir)) }).collect())
+        Ok(entries
+            .filter_map(|e| {
+                let is_dir = e.is_dir || (e.is_link && fs::is_dir(&at.join(&e.shown)));
+                Some((e.name?, is_dir))
+            })
+            .collect())
     }
 }
