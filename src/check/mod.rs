@@ -1,1 +1,11 @@
 //! The rules: parsed files in, findings out. Nothing is read here, so every rule is a pure function.
+
+pub mod adapter;
+pub mod adapter_groups;
+pub mod adapter_observed;
+pub mod adapter_pattern;
+mod adapter_rank;
+mod adapter_shapes;
+mod adapter_targets;
+pub mod base_model;
+pub mod tensors;
