@@ -10,6 +10,7 @@ use semver::{Version, VersionReq};
 
 use crate::base::codes::repo;
 use crate::base::{At, Code, Diagnostic, RelPath};
+use crate::format::manifest::{Manifest, Phrase};
 
 /// What the repo needs to know of an expert.
 #[derive(Debug, Clone, Default)]
@@ -29,11 +30,30 @@ pub struct Summary {
     /// `constraints.incompatible_with`, each with its place.
     pub incompatible_with: Vec<(String, At)>,
     /// `constraints.load_order`: lower is loaded first.
-    pub load_order: Option<i64>,
+    pub load_order: Option<u64>,
     /// The manifest, inside the expert's folder.
     pub manifest: String,
     /// The manifest's text, for excerpts.
     pub source: Option<Arc<str>>,
+}
+
+impl Summary {
+    /// What a manifest says. Its folder and what the Expertfile adds to its tags are the caller's.
+    pub fn new(manifest: &Manifest, folder: Option<RelPath>, tags: Vec<String>) -> Self {
+        let phrases = |list: &[Phrase]| list.iter().map(|phrase| (phrase.text.clone(), phrase.at.clone())).collect();
+        Self {
+            folder,
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            tags,
+            models: manifest.base_models.iter().map(|model| model.name.clone()).collect(),
+            requires: phrases(&manifest.requires),
+            incompatible_with: phrases(&manifest.incompatible_with),
+            load_order: manifest.load_order,
+            manifest: manifest.file.to_string(),
+            source: Some(Arc::clone(&manifest.text)),
+        }
+    }
 }
 
 /// `english-basic@>=1.0.0`.

@@ -1,31 +1,12 @@
 //! The settings that are a word out of a closed list: compression, signing, what the remote cache does.
 
+pub use crate::format::segment::Compression;
 use crate::spec::value::words;
-
-/// How a package is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Compression {
-    /// One gzip member.
-    Gzip,
-    /// zstd frames and a seek table.
-    Zstd,
-    /// A bare tar archive.
-    None,
-}
 
 words! { Compression, "gzip",
     "gzip" => Compression::Gzip, "One gzip member, which everything reads.";
     "zstd" => Compression::Zstd, "zstd frames with a seek table: smaller, and any one file can be read alone.";
     "none" => Compression::None, "A bare tar archive.";
-}
-
-/// The level used where none is set, and the lowest and highest.
-pub fn levels(compression: Compression) -> (u32, u32, u32) {
-    match compression {
-        Compression::Gzip => (6, 1, 9),
-        Compression::Zstd => (3, 1, 22),
-        Compression::None => (0, 0, 0),
-    }
 }
 
 /// Are packages signed?

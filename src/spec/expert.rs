@@ -6,8 +6,9 @@ use crate::base::codes::{files, repo};
 use crate::base::diagnostic::Lints;
 use crate::base::suggest;
 use crate::base::{Diagnostic, RelPath};
+use crate::format::segment::{Codec, Compression};
 use crate::spec::amount::{Growth, Size};
-use crate::spec::choice::{Compression, Sign};
+use crate::spec::choice::Sign;
 use crate::spec::expertfile::{LintsTable, ModelTable};
 use crate::spec::glob::{Glob, Globs};
 use crate::spec::host_path::{HostPath, KeySource};
@@ -87,6 +88,11 @@ impl Expert {
     /// A path inside its folder, seen from the repo's root.
     pub fn path(&self, inside: &RelPath) -> RelPath {
         self.folder.as_ref().map_or_else(|| inside.clone(), |folder| folder.join(inside))
+    }
+
+    /// Compression and level: with the source, all that packed bytes depend on.
+    pub fn codec(&self) -> Codec {
+        Codec { compression: self.compression.value, level: self.level.value }
     }
 
     /// The levels of findings.

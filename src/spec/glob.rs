@@ -17,6 +17,7 @@ pub struct Glob {
     text: Box<str>,
     negated: bool,
     folders_only: bool,
+    anchored: bool,
     matcher: GlobMatcher,
 }
 
@@ -37,7 +38,6 @@ impl Glob {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let anchored = rest.contains('/');
         let body = rest.strip_prefix('/').unwrap_or(rest);
         let body = body.strip_prefix("./").unwrap_or(body);
         if body.is_empty() {
@@ -46,14 +46,15 @@ impl Glob {
         if body.split('/').any(|part| part == "..") {
             return Err(format!("the pattern `{text}` leaves its folder"));
         }
-        let pattern = if anchored || body == "**" { translate(body) } else { format!("**/{}", translate(body)) };
+        let anchored = rest.contains('/') || body == "**";
+        let pattern = if anchored { translate(body) } else { format!("**/{}", translate(body)) };
         let matcher = GlobBuilder::new(&pattern)
             .literal_separator(true)
             .backslash_escape(true)
             .build()
             .map_err(|e| format!("the pattern `{text}` cannot be read: {}", e.kind()))?
             .compile_matcher();
-        Ok(Self { text: text.into(), negated, folders_only, matcher })
+        Ok(Self { text: text.into(), negated, folders_only, anchored, matcher })
     }
 
     /// The pattern as written.
@@ -69,6 +70,11 @@ impl Glob {
     /// Does it match this path itself? `!` is not looked at.
     pub fn matches(&self, path: &str, is_dir: bool) -> bool {
         (is_dir || !self.folders_only) && self.matcher.is_match(path)
+    }
+
+    /// Does it match this folder when it is read as a path, so that without a `/` it means a folder right here?
+    pub fn matches_here(&self, folder: &str) -> bool {
+        (self.anchored || !folder.contains('/')) && self.matches(folder, true)
     }
 
     /// Does it match this path or a folder above it? `!` is not looked at.

@@ -1,5 +1,7 @@
 //! `init`: the Expertfile that a repository without one behaves as if it had.
 
+use std::collections::BTreeMap;
+
 use crate::base::{Error, RelPath, Result};
 use crate::spec::Folder;
 use crate::spec::expertfile::NAME;
@@ -68,32 +70,33 @@ fn manifest() -> RelPath {
 
 /// The list for `members`: one pattern for siblings, a path for a folder that stands alone.
 pub fn members(root: &dyn Folder, experts: &[RelPath]) -> Result<String> {
-    let mut lines: Vec<String> = Vec::new();
+    let mut groups: BTreeMap<Option<RelPath>, Vec<&RelPath>> = BTreeMap::new();
     for folder in experts {
-        let parent = folder.parent();
-        let line = if patterned(root, parent.as_ref(), experts)? {
-            parent.map_or_else(|| "*".to_owned(), |parent| format!("{}/*", escaped(&parent)))
+        groups.entry(folder.parent()).or_default().push(folder);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for (parent, group) in groups {
+        if patterned(root, parent.as_ref(), &group)? {
+            lines.push(parent.map_or_else(|| "*".to_owned(), |parent| format!("{}/*", escaped(&parent))));
         } else {
-            escaped(folder)
-        };
-        if !lines.contains(&line) {
-            lines.push(line);
+            lines.extend(group.into_iter().map(escaped));
         }
     }
+    lines.sort();
     let quoted: Vec<String> = lines.iter().map(|line| quoted(line)).collect();
     Ok(format!("[{}]", quoted.join(", ")))
 }
 
 /// Are there siblings in this folder, and would a pattern for them take nothing else that has a manifest.json?
-fn patterned(root: &dyn Folder, parent: Option<&RelPath>, experts: &[RelPath]) -> Result<bool> {
-    if experts.iter().filter(|expert| expert.parent().as_ref() == parent).count() < 2 {
+fn patterned(root: &dyn Folder, parent: Option<&RelPath>, experts: &[&RelPath]) -> Result<bool> {
+    if experts.len() < 2 {
         return Ok(false);
     }
     let names = root.list(parent)?;
     let folders = names.iter().filter(|(name, is_dir)| *is_dir && !name.starts_with('.'));
     let paths = folders.filter_map(|(name, _)| RelPath::new(name.as_str()).ok());
     let mut paths = paths.map(|name| parent.map_or_else(|| name.clone(), |parent| parent.join(&name)));
-    Ok(paths.all(|path| experts.binary_search(&path).is_ok() || !is_expert(root, Some(&path), &manifest())))
+    Ok(paths.all(|path| experts.binary_search(&&path).is_ok() || !is_expert(root, Some(&path), &manifest())))
 }
 
 /// A path as a pattern that matches it alone.

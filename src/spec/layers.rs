@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Diagnostic, RelPath, codes::repo};
+use crate::format::segment::{Codec, Compression};
 use crate::spec::Size;
-use crate::spec::choice::{Compression, OnError, Sign, Write, levels};
+use crate::spec::choice::{OnError, Sign, Write};
 use crate::spec::expert::{Expert, List};
 use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, Settings, Url};
 use crate::spec::host_path::{HostPath, KeySource};
 use crate::spec::origin::{Origin, Setting};
-use crate::spec::value::{Models, Value};
+use crate::spec::value::Models;
 
 /// Layers of settings, the strongest first.
 pub struct Layers<'a>(pub Vec<&'a Settings>);
@@ -101,16 +102,14 @@ impl Layers<'_> {
     }
 
     fn level(&self, compression: &Setting<Compression>, found: &mut Vec<Diagnostic>) -> Setting<u32> {
-        let (usual, low, high) = levels(compression.value);
+        let usual = Codec::new(compression.value, None).map_or(0, |codec| codec.level);
         let Some(level) = self.first(|s| &s.level).filter(|_| compression.value != Compression::None) else {
             return Setting::built_in(usual);
         };
-        if !(low..=high).contains(&level.value) {
-            let name = compression.value.show();
-            let name = name.trim_matches('"');
-            let message = format!("level {} is outside of {low} to {high}, the levels of `{name}`", level.value);
-            let help = format!("the compression is `{name}`: {}", compression.origin);
-            found.push(level.finding(&repo::EXPERTFILE_VALUE, message).help(help));
+        if let Err(what) = Codec::new(compression.value, Some(level.value)) {
+            let help =
+                format!("`{}` is {}; its usual level is {usual}", compression.value, compression.origin.set_by());
+            found.push(level.finding(&repo::EXPERTFILE_VALUE, what).help(help));
         }
         level
     }

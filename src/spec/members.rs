@@ -1,6 +1,6 @@
 //! `Members`: finds the folders that the patterns of `[workspace] members` name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::codes::repo;
 use crate::base::suggest;
@@ -34,10 +34,10 @@ fn literal(glob: &Glob) -> Option<Option<RelPath>> {
 /// Does a pattern of `members` or `default-members` name this folder? They are paths from the file's folder, so a
 /// pattern without `/` means a folder right there, not one at any depth.
 pub fn names(glob: &Glob, folder: Option<&RelPath>) -> bool {
-    let text = glob.as_str().trim_start_matches('!');
-    let Some(folder) = folder else { return matches!(text.trim_end_matches('/'), "." | "**") };
-    let anchored = if text.starts_with('/') { text.to_owned() } else { format!("/{text}") };
-    Glob::new(&anchored).is_ok_and(|glob| glob.matches(folder.as_str(), true))
+    match folder {
+        None => matches!(glob.as_str().trim_start_matches('!').trim_end_matches('/'), "." | "**"),
+        Some(folder) => glob.matches_here(folder.as_str()),
+    }
 }
 
 /// The members' folders, each with the pattern that named it.
@@ -62,7 +62,7 @@ pub fn find(
             }
             continue;
         }
-        let mut walk = Walk { root, manifest, folders: Vec::new() };
+        let mut walk = Walk { root, manifest, folders: BTreeSet::new() };
         let text = pattern.value.as_str().trim_matches('/').to_owned();
         let segments: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         walk.go(None, &segments, 0)?;
@@ -88,7 +88,7 @@ pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) ->
     }
     let name = folder.map_or(".", RelPath::as_str);
     let Some(folder) = folder.filter(|folder| !root.is_dir(folder)) else {
-        let help = format!("an expert's folder holds a {manifest}; `manifest` sets another name");
+        let help = "an expert's folder holds its manifest; the key `manifest` sets another name".to_owned();
         return Ok(Some((format!("there is no {manifest} in `{name}`"), help)));
     };
     let parent = folder.parent();
@@ -109,7 +109,7 @@ pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) ->
 struct Walk<'a> {
     root: &'a dyn Folder,
     manifest: &'a RelPath,
-    folders: Vec<Option<RelPath>>,
+    folders: BTreeSet<Option<RelPath>>,
 }
 
 impl Walk<'_> {
@@ -118,8 +118,8 @@ impl Walk<'_> {
             return Ok(());
         }
         let Some((segment, rest)) = segments.split_first() else {
-            if is_expert(self.root, at, self.manifest) && !self.folders.contains(&at.cloned()) {
-                self.folders.push(at.cloned());
+            if is_expert(self.root, at, self.manifest) {
+                self.folders.insert(at.cloned());
             }
             return Ok(());
         };

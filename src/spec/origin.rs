@@ -106,6 +106,11 @@ impl Origin {
         }
     }
 
+    /// `set by flag …`, or `built in`.
+    pub fn set_by(&self) -> String {
+        if *self == Self::BuiltIn { self.to_string() } else { format!("set by {self}") }
+    }
+
     /// A finding about a value from here.
     pub fn finding(&self, code: &'static Code, message: impl Into<String>) -> Diagnostic {
         match self {

@@ -187,6 +187,16 @@ impl Reader {
 
     /// The value is of the wrong type.
     pub fn mistyped<T>(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<T> {
+        self.mistyped_help(value, expected, None)
+    }
+
+    /// The value is of the wrong type, and this is what to write.
+    pub fn mistyped_help<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+        help: Option<String>,
+    ) -> Option<T> {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -196,7 +206,7 @@ impl Reader {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.error(&repo::EXPERTFILE_TYPE, &value.span(), format!("expected {expected}, found {found}"));
+        self.error(&repo::EXPERTFILE_TYPE, &value.span(), format!("expected {expected}, found {found}")).help = help;
         None
     }
 
@@ -255,8 +265,13 @@ impl Reader {
 
     /// Reports a key that nobody knows.
     pub fn unknown<'a>(&mut self, key: &str, span: &Range<usize>, known: impl Iterator<Item = &'a str>) {
-        let help = suggest::did_you_mean(key, known).or_else(|| crate::spec::expertfile::home_of(key));
-        self.error(&repo::EXPERTFILE_UNKNOWN_KEY, span, format!("unknown key `{key}`")).help = help;
+        let near = suggest::did_you_mean(key, known).or_else(|| crate::spec::expertfile::home_of(key));
+        let all = match self.section {
+            Section::User => "the user's own configuration has `[defaults]` and `[cache]`",
+            _ => "`expert-build schema expertfile` lists every key",
+        };
+        self.error(&repo::EXPERTFILE_UNKNOWN_KEY, span, format!("unknown key `{key}`")).help =
+            Some(near.unwrap_or_else(|| all.to_owned()));
     }
 
     /// Runs `read` with the section that a table of type `T` brings, unless the section is settled already.
@@ -319,10 +334,8 @@ impl<T: Table> Slot for T {
 impl<T: Table + Default> Slot for Vec<T> {
     fn read(&mut self, value: &Spanned<DeValue<'_>>, reader: &mut Reader) {
         let Some(items) = value.get_ref().as_array() else {
-            reader.mistyped::<()>(value, "an array of tables");
-            if let Some(last) = reader.found.last_mut() {
-                last.help = Some("write the name in double brackets: `[[expert]]`".to_owned());
-            }
+            let help = Some("write the name in double brackets: `[[expert]]`".to_owned());
+            reader.mistyped_help::<()>(value, "an array of tables", help);
             return;
         };
         for item in items.iter() {

@@ -34,6 +34,11 @@ pub struct Repo {
 }
 
 impl Repo {
+    /// The versions of experts that are kept elsewhere.
+    pub fn external_versions(&self) -> BTreeMap<String, semver::Version> {
+        self.externals.iter().map(|(name, version)| (name.clone(), version.value.clone())).collect()
+    }
+
     /// The experts that are built when none is named, by index.
     pub fn defaults(&self) -> Vec<usize> {
         (0..self.experts.len()).filter(|at| self.experts[*at].default).collect()
@@ -232,7 +237,7 @@ fn missing(root: &dyn Folder, expert: &Expert, table: Option<&ExpertTable>) -> R
         Some(fault) => fault,
         // The folder has an Expertfile of its own, and yet no manifest.
         None => {
-            let help = "an expert's folder holds a manifest; `manifest` sets its name".to_owned();
+            let help = "an expert's folder holds its manifest; the key `manifest` sets another name".to_owned();
             (format!("there is no {} in `{}`", manifest.value, expert.label()), help)
         }
     };

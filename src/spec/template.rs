@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+pub use crate::format::manifest::last_segment;
+
 /// What a template may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
@@ -103,11 +105,6 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// The last segment of a model's name: of `F:\models\Qwen3-0.6B` and `Qwen/Qwen3-0.6B`, `Qwen3-0.6B`.
-pub fn last_segment(model: &str) -> &str {
-    model.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(model)
 }
 
 /// A model's name as it stands in file names: its last path segment, lower case, each run of anything but letters and

@@ -336,7 +336,8 @@ impl<T: Value> Value for Vec<Setting<T>> {
 
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader) -> Option<Self> {
         let Some(items) = value.get_ref().as_array() else {
-            return reader.mistyped(value, Self::EXPECTED);
+            let one = value.get_ref().as_str().map(|text| format!("write it in brackets: `[{}]`", quoted(text)));
+            return reader.mistyped_help(value, Self::EXPECTED, one);
         };
         let before = reader.faults();
         let items: Self = items.iter().filter_map(|item| reader.setting(item)).collect();
