@@ -11,7 +11,7 @@ use crate::base::codes::manifest::{
 };
 use crate::base::relpath::PathFault;
 use crate::base::{At, Code, Diagnostic, RelPath, Sha256};
-use crate::check::manifest_types;
+use crate::check::{licence, manifest_types};
 use crate::format::json::{Value, child_pointer};
 use crate::format::json_write;
 use crate::format::manifest::{Manifest, Schema, last_segment};
@@ -32,6 +32,7 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
     manifest_types::check(&mut findings);
     findings.models();
     findings.expected();
+    findings.found.extend(licence::expression(manifest));
     findings.found
 }
 

@@ -3,6 +3,7 @@
 pub mod grammar;
 pub mod json;
 pub mod json_write;
+pub mod licence;
 pub mod manifest;
 pub mod manifest_compose;
 pub mod manifest_keys;
