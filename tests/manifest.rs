@@ -196,6 +196,7 @@ fn full(form: &str) -> serde_json::Value {
             Kind::List(item, _) => vec![value(*item)].into(),
             Kind::Object(keys) => object(keys),
             Kind::Map | Kind::Any => serde_json::json!({"x": 1}),
+            Kind::Each(of) => serde_json::json!({"x": value(*of), "_comment": [1], "": 1}),
             Kind::TextOr(other) => value(*other),
             Kind::Adapter => object(ADAPTER),
         }
