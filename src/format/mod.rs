@@ -10,6 +10,7 @@ pub mod tensor_values;
 
 pub mod deflate;
 pub mod gzip;
+pub mod licence;
 pub mod manifest;
 pub mod manifest_compose;
 pub mod manifest_keys;
