@@ -86,7 +86,7 @@ fn summary(expert: &Expert, memo: &Memo) -> Summary {
         models: memo.models.clone(),
         requires: plain(&memo.requires),
         incompatible_with: plain(&memo.incompatible_with),
-        load_order: memo.load_order.map(|n| n as i64),
+        load_order: memo.load_order,
         manifest: expert.path(&expert.manifest.value).to_string(),
         source: None,
     }
