@@ -15,6 +15,7 @@ use crate::engine::key::KeyText;
 use crate::engine::record::PackageResult;
 use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::target::Target;
+use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
 use crate::store::ActionKey;
 use crate::store::index::{Built, Input, Record, Seen};
@@ -44,8 +45,8 @@ pub struct Open {
     pub packages: Vec<PackageSlot>,
     /// Findings so far, as they were found.
     pub found: Mutex<Vec<Diagnostic>>,
-    /// Were the findings of the headers looked for?
-    pub checked: OnceLock<()>,
+    /// What the headers tell; unset where the cache knows the packages already.
+    pub facts: OnceLock<Facts>,
 }
 
 /// What the tasks of one package leave for each other.
@@ -115,7 +116,7 @@ impl Job {
             files: files.collect(),
             packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
             found: Mutex::new(survey.found.clone()),
-            checked: OnceLock::new(),
+            facts: OnceLock::new(),
             survey,
         }
     }
