@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
-use crate::base::{Diagnostic, Error, Event, Result};
+use crate::base::{Diagnostic, Error, Event, Result, Sha256};
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
 use crate::engine::plan::{Plan, Shape};
@@ -213,6 +213,18 @@ pub fn build(
     report.skipped = outcome.skipped.iter().map(|job| jobs[*job].name()).collect();
     finish(observer, &report, &outcome, started);
     Ok(report)
+}
+
+/// The packages of these experts as the index knows them: path and SHA-256.
+pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, Sha256)>> {
+    let index = Index::load(&workspace.index);
+    let mut outputs = Vec::new();
+    for number in chosen {
+        let record = index.get(workspace.repo.experts[*number].label()).and_then(|view| view.decode());
+        let packages = record.into_iter().flat_map(|r| r.outputs).filter(|o| o.is_package);
+        outputs.extend(packages.map(|o| (workspace.root.join(o.seen.path), o.sha256)));
+    }
+    Ok(outputs)
 }
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {

@@ -7,6 +7,7 @@ pub mod extract;
 pub mod inspect;
 pub mod keygen;
 mod opened;
+pub mod package;
 pub mod requirements;
 pub mod sign;
 mod tensors;
