@@ -22,5 +22,4 @@ pub mod shown;
 pub mod tar;
 pub mod torch;
 pub mod zip;
-pub mod tar;
 pub mod zstd;

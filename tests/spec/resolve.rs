@@ -1,5 +1,7 @@
 //! What Expertfiles mean.
 
+#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+
 use expert_build::base::{Level, Preset, RelPath};
 use expert_build::spec::{Compression, KeySource, Naming, Request, Setting, Sign, resolve};
 
@@ -273,4 +275,33 @@ fn models_are_picked() {
     Expertfile.toml:2:11: expertfile-value: the manifest has no base model `Llama-4` ['Llama-4']
       help: did you mean `Llama-3`?
     ");
+}
+
+/// Ten thousand experts resolve in about a second even without optimisation: nothing is looked at for each pair.
+#[test]
+fn ten_thousand_experts() {
+    let folders: Vec<String> = (0..10_000).map(|i| format!("experts/e{i:05}")).collect();
+    let mut text =
+        "[workspace]\nmembers = ['experts/*']\ndefault-members = ['experts/e0*']\n[defaults]\nlevel = 9\n".to_owned();
+    for folder in folders.iter().step_by(2) {
+        text += &format!("[[expert]]\npath = '{folder}'\nextend-tags = ['even']\n");
+    }
+    let paths: Vec<&str> = folders.iter().map(String::as_str).collect();
+    let tree = Tree::with(&text, &paths);
+    let begun = std::time::Instant::now();
+    let repo = resolve(&tree, &Request::default()).unwrap_or_else(|e| panic!("{}", told(&e)));
+    let shown = expert_build::spec::show(&repo, true);
+    assert_eq!((repo.experts.len(), repo.defaults().len()), (10_000, 10_000));
+    assert!(shown.contains("expert at Expertfile.toml:15003"));
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!("{seconds:.2} s");
+    assert!(seconds < 20.0, "{seconds} s for 10,000 experts");
+}
+
+#[test]
+fn deep_nesting_is_refused_without_harm() {
+    for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), "a.".repeat(100_000) + "b = 1"] {
+        let error = Tree::with(&text, &["."]).resolve().unwrap_err();
+        assert_eq!(error.diagnostics()[0].code.name, "expertfile-syntax");
+    }
 }
