@@ -11,7 +11,7 @@ use crate::base::codes::manifest::{
 };
 use crate::base::relpath::PathFault;
 use crate::base::{At, Code, Diagnostic, RelPath, Sha256};
-use crate::check::manifest_types;
+use crate::check::{licence, manifest_types};
 use crate::format::json::{Value, child_pointer};
 use crate::format::json_write;
 use crate::format::manifest::{Manifest, Schema, last_segment};
@@ -32,6 +32,7 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
     manifest_types::check(&mut findings);
     findings.models();
     findings.expected();
+    findings.found.extend(licence::expression(manifest));
     findings.found
 }
 
@@ -330,5 +331,163 @@ fn version(text: &str) -> Result<semver::Version, String> {
     match [version.major, version.minor, version.patch].iter().all(|n| *n < 1_000_000_000_000_000_000) {
         true => Ok(version),
         false => Err("a number is too large".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::base::At;
+
+    const GOOD: &str = r#"{
+  "name": "json-parser", "version": "1.0.0", "schema_version": "2.0", "description": "d", "license": "MIT",
+  "base_models": [{"name": "Qwen/Qwen3-0.6B", "adapters": [{"type": "lora", "target_modules": ["q_proj"], "r": 8, "alpha": 16}]}],
+  "soft_prompts": [], "capabilities": [], "constraints": {}, "training": {}, "perf": {}, "quality_metrics": {"_comment": 1},
+  "nobody knows": {"this": ["key"]}
+}"#;
+
+    /// Code, pointer and line of every finding.
+    fn found(text: &str) -> Vec<(&'static str, String, u32)> {
+        let found = read(text.as_bytes(), "manifest.json").1;
+        let place = |at: &At| match at {
+            At::Text { pointer, line, .. } => (pointer.clone().expect("a pointer"), *line),
+            other => panic!("{other:?}"),
+        };
+        found.iter().map(|d| (d.code.name, place(&d.at).0, place(&d.at).1)).collect()
+    }
+
+    #[test]
+    fn each_fault_has_its_code_and_place() {
+        assert_eq!(found(GOOD), []);
+        let adapter = "/base_models/0/adapters/0";
+        for (old, new, code, pointer, line) in [
+            ("\"r\": 8", "\"r\": \"8\"", "manifest-type", "/base_models/0/adapters/0/r", 3),
+            ("[\"q_proj\"]", "[]", "manifest-type", "/base_models/0/adapters/0/target_modules", 3),
+            (
+                "\"perf\": {}",
+                "\"perf\": {\"latency_ms_overhead\": \"3\"}",
+                "manifest-value",
+                "/perf/latency_ms_overhead",
+                4,
+            ),
+            ("\"capabilities\": []", "\"capabilities\": [1]", "manifest-value", "/capabilities/0", 4),
+            (
+                "\"constraints\": {}",
+                "\"constraints\": {\"load_order\": \"x\"}",
+                "manifest-type",
+                "/constraints/load_order",
+                4,
+            ),
+            (
+                "\"constraints\": {}",
+                "\"constraints\": {\"requires\": \"x\"}",
+                "manifest-type",
+                "/constraints/requires",
+                4,
+            ),
+            ("\"description\"", "\"descripton\"", "manifest-key-missing", "", 2),
+            ("\"description\": \"d\",", "", "manifest-key-missing", "", 1),
+            ("\"base_models\"", "\"base_modles\"", "manifest-key-missing", "", 3),
+            (", \"alpha\": 16", "", "manifest-key-missing", adapter, 3),
+            ("\"target_modules\": [\"q_proj\"],", "", "manifest-key-missing", adapter, 3),
+            ("\"perf\": {},", "", "manifest-key-expected", "", 1),
+            ("json-parser", "SQL Expert", "manifest-name", "/name", 2),
+            ("1.0.0", "1.0", "manifest-version", "/version", 2),
+            ("2.0", "3.0", "manifest-schema-version", "/schema_version", 2),
+            ("2.0", "1.0", "manifest-schema-form", "/schema_version", 2),
+            ("\"schema_version\": \"2.0\",", "", "manifest-schema-form", "", 1),
+            (
+                "\"soft_prompts\"",
+                "\"adapters\": [{\"type\": \"p_tuning\"}], \"soft_prompts\"",
+                "manifest-schema-form",
+                "/adapters",
+                4,
+            ),
+            ("\"soft_prompts\"", "\"base_model\": {\"name\": \"x\"}, \"soft_prompts\"", "manifest-both-forms", "", 4),
+            (
+                "\"base_models\": [",
+                "\"base_models\": [{\"name\": \"Qwen/Qwen3-0.6B\", \"adapters\": [{\"type\": \"p_tuning\"}]}, ",
+                "manifest-model-clash",
+                "/base_models/1/name",
+                3,
+            ),
+            ("Qwen/Qwen3-0.6B", "/models/Qwen3-0.6B", "model-name-path", "/base_models/0/name", 3),
+            ("Qwen/Qwen3-0.6B", "C:\\\\m\\\\Qwen3-0.6B", "model-name-path", "/base_models/0/name", 3),
+            (
+                "[{\"type\": \"lora\", \"target_modules\": [\"q_proj\"], \"r\": 8, \"alpha\": 16}]",
+                "[]",
+                "adapters-missing",
+                "/base_models/0/adapters",
+                3,
+            ),
+            (
+                ", \"adapters\": [{\"type\": \"lora\", \"target_modules\": [\"q_proj\"], \"r\": 8, \"alpha\": 16}]",
+                "",
+                "adapters-missing",
+                "/base_models/0",
+                3,
+            ),
+            ("\"lora\"", "\"LoRA\"", "adapter-type-unknown", "/base_models/0/adapters/0/type", 3),
+            ("\"lora\"", "\"ia3\"", "adapter-ia3-rank", adapter, 3),
+            ("\"r\": 8", "\"r\": 8, \"sha256\": \"todo\"", "hash-malformed", "/base_models/0/adapters/0/sha256", 3),
+            (
+                "\"soft_prompts\": []",
+                "\"soft_prompts\": [{\"path\": \"../outside.pt\"}]",
+                "path-escape",
+                "/soft_prompts/0/path",
+                4,
+            ),
+            (
+                "\"training\": {}",
+                "\"training\": {\"packaging_checkpoint\": \"/tmp\"}",
+                "path-escape",
+                "/training/packaging_checkpoint",
+                4,
+            ),
+            ("\"MIT\"", "\"mit\"", "license-spelling", "/license", 2),
+        ] {
+            let text = GOOD.replacen(old, new, 1);
+            assert_ne!(text, GOOD, "{old}");
+            assert_eq!(found(&text), [(code, pointer.to_owned(), line)], "{new}");
+        }
+        assert_eq!(found("[]"), [("manifest-type", String::new(), 1)]);
+        assert_eq!(found("{\"name\": \"a\",}"), [("json-syntax", String::new(), 1)]);
+    }
+
+    #[test]
+    fn near_misses_and_edits() {
+        let help = |old: &str, new: &str| {
+            let found = read(GOOD.replacen(old, new, 1).as_bytes(), "manifest.json").1;
+            (found[0].help.clone().expect("help"), found[0].edit.clone().map(|edit| edit.text))
+        };
+        assert_eq!(help("base_models", "base_modles").0, "did you mean `base_model` or `base_models`?");
+        assert_eq!(help("\"version", "\"verison").0, "did you mean `version` where `verison` stands?");
+        assert_eq!(
+            help("target_modules", "target_module").0,
+            "did you mean `target_modules` where `target_module` stands?"
+        );
+        assert_eq!(help("\"lora", "\"LoRA").0, "did you mean `lora`?");
+        assert_eq!(help("2.0", "1.0").1.as_deref(), Some("\"2.0\""));
+        assert_eq!(help("Qwen/Qwen3-0.6B", "C:\\\\m\\\\Qwen3-0.6B").1.as_deref(), Some("\"Qwen3-0.6B\""));
+        assert_eq!(help("Qwen/Qwen3-0.6B", "/").1, None);
+        assert_eq!(help("json-parser", "SQL Expert").0, "lower-case letters, digits, `-`, `_` and `.`: `sql-expert`");
+    }
+
+    #[test]
+    fn schema_1_0_and_prompt_tuning_need_no_adapters_beside_soft_prompts() {
+        let text =
+            GOOD.replace("\"base_models\": [{", "\"base_model\": {").replace("16}]}]", "16}]}").replace("2.0", "1.0");
+        let prompts = text.replace("\"soft_prompts\": []", "\"soft_prompts\": [{\"path\": \"a.pt\"}]");
+        assert_eq!(found(&prompts), []);
+        assert_eq!(found(&text), [("adapters-missing", String::new(), 1)]);
+    }
+
+    #[test]
+    fn ten_thousand_soft_prompts_in_one_line_are_read_in_no_time() {
+        let prompts: Vec<String> = (0..10_000).map(|i| format!("{{\"path\": \"../soft_prompts/{i}.pt\"}}")).collect();
+        let text = GOOD
+            .replace('\n', " ")
+            .replace("\"soft_prompts\": []", &format!("\"soft_prompts\": [{}]", prompts.join(",")));
+        assert_eq!(found(&text).len(), 10_000);
     }
 }

@@ -101,3 +101,95 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{integrity, missing, weights};
+    use crate::base::{Diagnostic, RelPath, Severity, Sha256};
+    use crate::format::manifest::Manifest;
+
+    fn manifest(text: &str) -> Manifest {
+        Manifest::read(text.as_bytes(), "manifest.json").0.expect("a manifest")
+    }
+
+    fn found(text: &str) -> Vec<Diagnostic> {
+        let manifest = manifest(text);
+        let file = RelPath::new("adapter_model.safetensors").expect("a path");
+        weights(&manifest, &manifest.base_models[0].adapters[0], &file, Sha256::of(b"abc"), 3)
+    }
+
+    /// The text with all edits done, the last one first.
+    fn mended(text: &str) -> String {
+        let mut edits: Vec<_> = found(text).into_iter().filter_map(|d| d.edit).collect();
+        edits.sort_by_key(|edit| std::cmp::Reverse(edit.start));
+        let mut text = text.to_owned();
+        for edit in edits {
+            text.replace_range(edit.start as usize..edit.end as usize, &edit.text);
+        }
+        text
+    }
+
+    #[test]
+    fn hashes_that_nobody_filled_in_are_noted_and_written_by_the_edit() {
+        let sha = Sha256::of(b"abc").hex();
+        for (before, after) in [
+            ("{\n  \"r\": 1\n}", format!("{{\n  \"r\": 1,\n  \"size_bytes\": 3,\n  \"sha256\": \"{sha}\"\n}}")),
+            ("{\"sha256\": null, \"size_bytes\": 0}", format!("{{\"sha256\": \"{sha}\", \"size_bytes\": 3}}")),
+            ("{ \"sha256\": \"\" }", format!("{{ \"sha256\": \"{sha}\", \"size_bytes\": 3 }}")),
+            ("{}", "{}".into()),
+        ] {
+            let text = format!("{{\"base_model\": {{}}, \"adapters\": [{before}]}}");
+            let codes: Vec<_> = found(&text).iter().map(|d| (d.code.name, d.severity)).collect();
+            assert_eq!(codes, [("hash-unfilled", Severity::Note); 2], "{before}");
+            assert_eq!(mended(&text), format!("{{\"base_model\": {{}}, \"adapters\": [{after}]}}"));
+        }
+    }
+
+    #[test]
+    fn values_that_are_there_must_be_right() {
+        let sha = Sha256::of(b"abc").hex();
+        for (adapter, codes) in [
+            (format!("{{\"sha256\": \"{sha}\", \"size_bytes\": 3}}"), &[][..]),
+            (format!("{{\"sha256\": \"sha256:{}\", \"size_bytes\": 3.0}}", sha.to_uppercase()), &[]),
+            (format!("{{\"sha256\": \"{sha}\", \"size_bytes\": 0}}"), &["adapter-size"]),
+            ("{\"sha256\": \"adapter_hash\", \"size_bytes\": 3}".into(), &["adapter-sha256"]),
+            (format!("{{\"sha256\": \"{}\", \"size_bytes\": 4}}", "0".repeat(64)), &["adapter-sha256", "adapter-size"]),
+        ] {
+            let found = found(&format!("{{\"base_model\": {{}}, \"adapters\": [{adapter}]}}"));
+            assert_eq!(found.iter().map(|d| d.code.name).collect::<Vec<_>>(), codes, "{adapter}");
+            assert!(found.iter().all(|d| d.is_error() && d.edit.is_none()));
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_package_left() {
+        let sha = Sha256::of(b"abc").hex();
+        let text = format!(
+            "{{\"integrity\": {{\"files\": {{\"a\": \"sha256:{sha}\", \"b/c\": \"{sha}\", \"gone\": \"{sha}\", \"d\": \"x\",
+              \"manifest.json\": \"0\", \"signature.sig\": \"0\"}}}}}}"
+        );
+        let files = [("a", "abc"), ("b/c", "abd"), ("d", "abc")];
+        let files = files.map(|(path, text)| (RelPath::new(path).expect("a path"), Sha256::of(text.as_bytes())));
+        let found = integrity(&manifest(&text), &BTreeMap::from(files));
+        let pointers: Vec<_> = found
+            .iter()
+            .map(|d| match &d.at {
+                crate::base::At::Text { pointer, .. } => pointer.clone().expect("a pointer"),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(pointers, ["/integrity/files/b~1c", "/integrity/files/gone", "/integrity/files/d"]);
+        assert!(found.iter().all(|d| d.code.name == "integrity-stale"));
+    }
+
+    #[test]
+    fn only_files_that_could_exist_are_missed() {
+        let text = r#"{"base_model": {}, "adapters": [{"path": "./w//a.safetensors"}, {"path": ""}],
+            "soft_prompts": [{"path": "../x"}, {"path": "here.pt"}], "training": {"decoding": {"grammar_file": "g.gbnf"}}}"#;
+        let found = missing(&manifest(text), |path| path.as_str() == "here.pt");
+        let messages: Vec<_> = found.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(messages, ["`w/a.safetensors` does not exist", "`g.gbnf` does not exist"]);
+    }
+}

@@ -55,6 +55,13 @@ fn at_key(findings: &mut Findings<'_>, value: &Value, pointer: &str, kind: Kind)
             }
             items.len() >= least
         }
+        (Kind::Each(kind), Node::Object(members)) => {
+            let described = |key: &str| !key.is_empty() && !key.starts_with('_');
+            for member in members.iter().filter(|member| described(&member.key) && !member.value.is_null()) {
+                at_key(findings, &member.value, &child_pointer(pointer, &member.key), *kind);
+            }
+            true
+        }
         (Kind::Object(keys), Node::Object(_)) => {
             object(findings, value, pointer, keys);
             true
@@ -117,7 +124,7 @@ fn expected(kind: Kind) -> String {
         Kind::Flag => "`true` or `false`".into(),
         Kind::List(_, 0) => "a list".into(),
         Kind::List(_, least) => format!("a list of at least {least}"),
-        Kind::Object(_) | Kind::Map | Kind::Adapter => "an object".into(),
+        Kind::Object(_) | Kind::Map | Kind::Each(_) | Kind::Adapter => "an object".into(),
         Kind::TextOr(other) => format!("a text or {}", expected(*other)),
         Kind::Score => "a number or a text".into(),
         Kind::Any => "any value".into(),

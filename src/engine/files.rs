@@ -6,15 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::Role;
-use crate::engine::survey::SourceFile;
+use crate::engine::survey::{SourceFile, is_small};
 use crate::format::safetensors::ScanReport;
 use crate::format::segment::Segment;
 use crate::store::{Stat, fs};
-
-/// Files up to this size are read in one gulp and kept until their package is written.
-pub const SMALL: u64 = 1 << 20;
-/// JSON is parsed whole, so it is kept up to this size.
-pub const SMALL_JSON: u64 = 16 << 20;
 
 /// Where the packed bytes of a file are.
 #[derive(Debug, Clone)]
@@ -72,13 +67,9 @@ impl FileSlot {
         slot
     }
 
-    /// Is it read in one gulp?
+    /// Is it read in one gulp and kept until its package is written?
     pub fn is_small(&self) -> bool {
-        let limit = match self.role {
-            Role::Json | Role::AdapterConfig => SMALL_JSON,
-            _ => SMALL,
-        };
-        self.stat.size <= limit
+        is_small(&self.role, self.stat.size)
     }
 
     /// Its digest, where it is known.

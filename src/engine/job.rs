@@ -3,14 +3,17 @@
 //! A job is *open* from its first task to its last; what it holds then (manifest, contents of small files, findings) is
 //! let go when it closes, so memory depends on the experts in progress, not on the size of the repo.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::base::codes::files::FILE_CHANGED;
 
 use crate::base::event::Member;
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
 use crate::engine::key::KeyText;
 use crate::engine::record::PackageResult;
-use crate::engine::survey::Survey;
+use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::target::Target;
 use crate::format::manifest_compose::Composed;
 use crate::store::ActionKey;
@@ -27,6 +30,8 @@ pub struct Job {
     /// What the index remembers of it.
     pub previous: Record,
     open: Mutex<Option<Arc<Open>>>,
+    /// For each file of the plan: is it small?
+    expected: OnceLock<Vec<bool>>,
 }
 
 /// What is held while a job is open.
@@ -59,7 +64,7 @@ pub struct PackageSlot {
 impl Job {
     /// The work on an expert, not yet begun.
     pub fn new(number: usize, target: Arc<Target>, why: String, previous: Record) -> Self {
-        Self { number, target, why, previous, open: Mutex::new(None) }
+        Self { number, target, why, previous, open: Mutex::new(None), expected: OnceLock::new() }
     }
 
     /// Opens the job, with the first look that was taken when it was planned or a new one.
@@ -69,6 +74,13 @@ impl Job {
             return Ok(Arc::clone(open));
         }
         let survey = Survey::take(&self.target)?;
+        let files = || survey.files.iter().map(SourceFile::is_small);
+        if self.expected.get().is_some_and(|expected| !files().eq(expected.iter().copied())) {
+            return Err(Error::Invalid(vec![
+                Diagnostic::new(&FILE_CHANGED, "files came, went or grew while the expert was waiting to be built")
+                    .help("build again when nothing changes the expert's folder"),
+            ]));
+        }
         Ok(Arc::clone(open.insert(Arc::new(self.holding(survey)))))
     }
 
@@ -76,6 +88,17 @@ impl Job {
     pub fn open_with(&self, survey: Survey) {
         let held = Arc::new(self.holding(survey));
         *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
+    }
+
+    /// Says which files the plan is made of.
+    pub fn expect(&self, files: Vec<bool>) {
+        let _ = self.expected.set(files);
+    }
+
+    /// How the user knows the expert: its name, or its folder while the manifest is not read.
+    pub fn name(&self) -> String {
+        let open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        open.as_ref().map_or_else(|| self.target.key().to_owned(), |open| open.name(&self.target))
     }
 
     /// Lets go of all that is held.
@@ -118,8 +141,8 @@ impl Job {
         self.path_in_repo(path.as_str())
     }
 
-    /// What the index shall remember once all packages are in place.
-    pub fn record(&self, open: &Open, memo: Vec<u8>) -> Result<Record> {
+    /// What the index shall remember, now that all packages are in place.
+    pub fn finish(&self, open: &Open, memo: Vec<u8>) -> Result<Finished> {
         let survey = &open.survey;
         let racy = |stat: crate::store::Stat| (!stat.is_racy(survey.at)).then_some(stat);
         let mut inputs = vec![Input {
@@ -133,13 +156,33 @@ impl Job {
             inputs.push(Input { seen: Seen { path: self.shown(&file.path), stat: racy(file.stat) }, digest, sha256 });
         }
         inputs.sort_by(|a, b| a.seen.path.cmp(&b.seen.path));
-        let folders = survey.seen_folders(&|path| path.map_or_else(|| self.target.key().to_owned(), |p| self.shown(p)));
         let mut outputs = Vec::new();
         for package in &open.packages {
             outputs.extend(package.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned());
         }
-        Ok(Record { settings: self.target.fingerprint(), folders, inputs, outputs, memo })
+        let mut folders = Vec::new();
+        let mut written = Vec::new();
+        for listed in &survey.folders {
+            let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
+            let disk =
+                listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
+            if disk == self.target.output_folder() {
+                written.push((folders.len(), disk, listed.fingerprint));
+            }
+            folders.push(Seen { path, stat: listed.stat.and_then(racy) });
+        }
+        let settings = self.target.fingerprint();
+        Ok(Finished { record: Record { settings, folders, inputs, outputs, memo }, written })
     }
+}
+
+/// A finished expert on its way into the index.
+pub struct Finished {
+    /// What to remember.
+    pub record: Record,
+    /// Folders of the record that packages were written to, by index: where they lie, and the fingerprint of the names
+    /// they had. Writing a package changes the folder's times, so its stat is taken once more at the end.
+    pub written: Vec<(usize, PathBuf, [u8; 32])>,
 }
 
 impl Open {

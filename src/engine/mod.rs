@@ -1,6 +1,7 @@
 //! The engine: what is stale, in which order, by which threads, from which cache.
 
 pub mod files;
+pub mod freshness;
 pub mod job;
 pub mod key;
 pub mod layout;

@@ -14,7 +14,6 @@ use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
 use crate::format::manifest::Manifest;
-use crate::store::index::Seen;
 use crate::store::{Stat, fs};
 
 /// No manifest is longer.
@@ -29,6 +28,48 @@ pub struct SourceFile {
     pub role: Role,
     /// What it was when it was first looked at.
     pub stat: Stat,
+}
+
+/// Files up to this size are read in one gulp and kept until their package is written.
+pub const SMALL: u64 = 1 << 20;
+/// JSON is parsed whole, so it is kept up to this size.
+const SMALL_JSON: u64 = 16 << 20;
+
+/// Is a file of this role and size read in one gulp?
+pub fn is_small(role: &Role, size: u64) -> bool {
+    size <= if matches!(role, Role::Json | Role::AdapterConfig) { SMALL_JSON } else { SMALL }
+}
+
+impl SourceFile {
+    /// Is it read in one gulp?
+    pub fn is_small(&self) -> bool {
+        is_small(&self.role, self.stat.size)
+    }
+}
+
+/// A folder that was listed.
+#[derive(Debug, Clone)]
+pub struct ListedFolder {
+    /// Below the expert's folder; `None` is that folder itself.
+    pub path: Option<RelPath>,
+    /// What it was before it was listed; `None` where there is none.
+    pub stat: Option<Stat>,
+    /// Hash of the names in it, but for packages and temporaries.
+    pub fingerprint: [u8; 32],
+}
+
+/// Hash of the names in a folder, but for what a build itself writes.
+pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        let ours = name.ends_with(".expert")
+            || name.ends_with(".expert.sha256")
+            || name.starts_with(crate::store::output::TEMPORARY);
+        if !ours {
+            hasher.update(name.as_bytes()).update(b"\0");
+        }
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// What the first look told.
@@ -46,8 +87,8 @@ pub struct Survey {
     pub layouts: Vec<Layout>,
     /// The files of all packages, by path.
     pub files: Vec<SourceFile>,
-    /// Folders that were listed, relative to the expert's folder (`None` is the folder itself), and their stats.
-    pub folders: Vec<(Option<RelPath>, Option<Stat>)>,
+    /// Folders that were listed.
+    pub folders: Vec<ListedFolder>,
     /// What is wrong so far.
     pub found: Vec<Diagnostic>,
     /// When the look began, by the clock that stamps files.
@@ -112,11 +153,6 @@ impl Survey {
             at,
         })
     }
-
-    /// The folders as the index keeps them, with paths relative to the repo.
-    pub fn seen_folders(&self, folder: &dyn Fn(Option<&RelPath>) -> String) -> Vec<Seen> {
-        self.folders.iter().map(|(path, stat)| Seen { path: folder(path.as_ref()), stat: *stat }).collect()
-    }
 }
 
 fn missing(path: &Path) -> Error {
@@ -146,8 +182,13 @@ impl DiskTree {
         Ok(Self { root: root.to_path_buf(), real: fs::canonical(root)?, listed: RefCell::default() })
     }
 
-    fn seen(self) -> Vec<(Option<RelPath>, Option<Stat>)> {
-        self.listed.into_inner().into_iter().map(|(path, listed)| (path, listed.stat)).collect()
+    fn seen(self) -> Vec<ListedFolder> {
+        let folder = |(path, listed): (Option<RelPath>, Listed)| ListedFolder {
+            path,
+            stat: listed.stat,
+            fingerprint: fingerprint(listed.names.keys().map(String::as_str)),
+        };
+        self.listed.into_inner().into_iter().map(folder).collect()
     }
 
     fn list(&self, folder: Option<&RelPath>) -> Result<()> {

@@ -63,13 +63,15 @@ impl Target {
         self.expert.pick(&names)
     }
 
+    /// The folder that its packages go to.
+    pub fn output_folder(&self) -> PathBuf {
+        self.out_dir.clone().unwrap_or_else(|| self.folder.join("weights"))
+    }
+
     /// Where the package of this base model goes.
     pub fn output(&self, manifest: &Manifest, model: &BaseModel) -> Result<PathBuf, Box<Diagnostic>> {
         let name = self.expert.file_name(&Self::naming(manifest, Some(model)))?;
-        Ok(match &self.out_dir {
-            Some(dir) => dir.join(name),
-            None => self.folder.join("weights").join(name),
-        })
+        Ok(self.output_folder().join(name))
     }
 
     /// Modification time of every member.

@@ -374,7 +374,7 @@ impl<'a> Parser<'a> {
                 Some(_) => self.character()?,
             };
             item = Item::Terminal;
-            let rest = self.text[self.at..].as_bytes();
+            let rest = &self.text.as_bytes()[self.at..];
             if rest.first() == Some(&b'-') && rest.get(1).is_some_and(|byte| *byte != b']') {
                 self.at += 1;
                 if self.character()? < first {

@@ -29,6 +29,8 @@ pub enum Kind {
     Object(&'static [Key]),
     /// An object with any keys.
     Map,
+    /// An object with any keys, each of which has one of these. Keys that begin with `_` are comments.
+    Each(&'static Self),
     /// A text or one of these.
     TextOr(&'static Self),
     /// A number or a text, as people write scores.
@@ -237,8 +239,8 @@ static TRAINING: &[Key] = &[
     may("checkpoint", Kind::Text, "The checkpoint that the metrics are of."),
     may("packaging_checkpoint", Kind::Form(Form::PathOrNone), "The checkpoint folder whose weights are packaged, such as `checkpoint-1000` or `final`."),
     may("quality_score", Kind::Score, "A score of the chosen checkpoint."),
-    may("test_scenarios", Kind::Map, "Results per scenario."),
-    may("alternative_checkpoints", Kind::Map, "Other checkpoints and what speaks for them."),
+    may("test_scenarios", Kind::Each(&Kind::TextOr(&Kind::Object(SCENARIO))), "Results per scenario."),
+    may("alternative_checkpoints", Kind::Each(&Kind::TextOr(&Kind::Object(CHECKPOINT))), "Other checkpoints and what speaks for them."),
 ];
 
 #[rustfmt::skip] // one key, one line
@@ -250,15 +252,88 @@ static DATASET: &[Key] = &[
     may("format", Kind::Text, "`jsonl`, `csv`, `parquet`, `huggingface` …"),
     may("streaming", Kind::Flag, "Was the data streamed?"),
     may("source", Kind::Text, "Where the data come from."),
-    may("sources", Kind::List(&Kind::TextOr(&Kind::Map), 0), "Each source with its numbers."),
-    may("field_mapping", Kind::Map, "Which field of the data is which part of an example."),
-    may("tasks", Kind::Map, "The data of each task, where there are several."),
-    may("validation", Kind::TextOr(&Kind::Map), "How examples were checked."),
-    may("augmentation", Kind::TextOr(&Kind::Map), "How examples were varied."),
-    may("preprocessing", Kind::TextOr(&Kind::Map), "What was done to the data before training, with numbers."),
-    may("format_distribution", Kind::Map, "Share of each format."),
-    may("task_distribution", Kind::Map, "Share of each task."),
-    may("splits", Kind::Map, "Size of each split."),
+    may("sources", Kind::List(&Kind::TextOr(&Kind::Object(SOURCE)), 0), "Each source with its numbers."),
+    may("field_mapping", Kind::Each(&Kind::Text), "Which field of the data is which part of an example."),
+    may("tasks", Kind::Each(&Kind::TextOr(&Kind::Object(TASK))), "The data of each task, where there are several."),
+    may("validation", Kind::TextOr(&Kind::Object(DATA_CHECKS)), "How examples were checked."),
+    may("augmentation", Kind::TextOr(&Kind::Object(AUGMENTATION)), "How examples were varied."),
+    may("preprocessing", Kind::TextOr(&Kind::Object(PREPROCESSING)), "What was done to the data before training, with numbers."),
+    may("format_distribution", Kind::Each(&Kind::Score), "Share of each format."),
+    may("task_distribution", Kind::Each(&Kind::Score), "Share of each task."),
+    may("splits", Kind::Each(&Kind::Score), "Size of each split."),
+];
+
+#[rustfmt::skip] // one key, one line
+static SOURCE: &[Key] = &[
+    may("name", Kind::Text, "What the source is called, such as a data set's id."),
+    may("original_examples", Kind::Score, "How many examples it has."),
+    may("processed_examples", Kind::Score, "How many of them are used."),
+    may("duplicates_removed", Kind::Score, "How many were there twice."),
+    may("invalid_removed", Kind::Score, "How many were not valid."),
+];
+
+#[rustfmt::skip] // one key, one line
+static TASK: &[Key] = &[
+    may("train", Kind::Text, "The task's training data."),
+    may("valid", Kind::Text, "The task's validation data."),
+    may("test", Kind::Text, "The task's test data."),
+    may("weight", Kind::Amount, "How often the task is drawn, against the others."),
+    may("format", Kind::Text, "The format of its data."),
+];
+
+#[rustfmt::skip] // one key, one line
+static DATA_CHECKS: &[Key] = &[
+    may("validate_json", Kind::Flag, "Were examples parsed as JSON?"),
+    may("validate_schema", Kind::Flag, "Were examples checked against a schema?"),
+    may("deduplicate", Kind::Flag, "Were repeated examples dropped?"),
+    may("min_length", Kind::Amount, "Shortest example that was kept."),
+    may("max_length", Kind::Amount, "Longest example that was kept."),
+];
+
+#[rustfmt::skip] // one key, one line
+static AUGMENTATION: &[Key] = &[
+    may("schema_injection_prob", Kind::Share, "How often a schema was put into the prompt."),
+    may("table_aliases", Kind::Flag, "Were table aliases varied?"),
+    may("comment_stripping", Kind::Flag, "Were comments taken out?"),
+    may("case_normalization", Kind::Text, "`preserve`, `upper` or `lower`."),
+];
+
+#[rustfmt::skip] // one key, one line
+static PREPROCESSING: &[Key] = &[
+    may("total_examples", Kind::Score, "Examples in all, after preprocessing."),
+    may("total_raw_examples", Kind::Score, "Examples in all, before it."),
+    may("processed_examples", Kind::Score, "Examples that were kept."),
+    may("duplicates_removed", Kind::Score, "Examples that were there twice."),
+    may("target_total", Kind::Score, "How many examples were aimed at."),
+    may("generic_ratio", Kind::Score, "Share of general examples."),
+    may("validation", Kind::Any, "How examples were checked."),
+    may("format", Kind::Any, "The format that they were brought into."),
+    may("deduplication", Kind::Any, "By what they were told to be the same."),
+    may("schema_extraction", Kind::Any, "How schemas were taken from them."),
+    may("size_filter", Kind::Any, "Which sizes were kept."),
+    may("rebalanced", Kind::Any, "Were kinds of examples balanced, and how?"),
+    may("corrections_balanced", Kind::Any, "Were corrections balanced, and how?"),
+    may("splits", Kind::Each(&Kind::Score), "Size of each split."),
+    may("task_distribution", Kind::Each(&Kind::Score), "Share of each task."),
+    may("by_source", Kind::Each(&Kind::Score), "Examples of each source."),
+];
+
+#[rustfmt::skip] // one key, one line
+static SCENARIO: &[Key] = &[
+    may("total", Kind::Score, "How many cases it has."),
+    may("passed", Kind::Score, "How many of them passed."),
+    may("success_rate", Kind::Score, "Share of cases that passed."),
+    may("metrics", Kind::Any, "Other results."),
+    may("notes", Kind::Any, "What to know about it."),
+];
+
+#[rustfmt::skip] // one key, one line
+static CHECKPOINT: &[Key] = &[
+    may("path", Kind::Text, "Where the checkpoint lies. Not packaged."),
+    may("step", Kind::Score, "Its training step."),
+    may("score", Kind::Score, "Its score."),
+    may("win_rate", Kind::Score, "Share of queries on which it wins."),
+    may("best_for", Kind::TextOr(&TEXTS), "What it is best for."),
 ];
 
 #[rustfmt::skip] // one key, one line
@@ -354,6 +429,8 @@ static INTEGRITY: &[Key] = &[
     may("signature_algorithm", Kind::Text, "`ed25519`."),
     may("created_at", Kind::Text, "The time of `SOURCE_DATE_EPOCH`, where it was set."),
     may("pubkey", Kind::Text, "The publisher's key: `ed25519:` and 64 hex digits."),
+    may("timestamp", Kind::Text, "Other tools' name of `created_at`."),
+    may("public_key", Kind::Text, "Other tools' name of `pubkey`."),
     may("signature", Kind::Text, "Ed25519 signature in hex over the lines `path:hash` of `files`."),
 ];
 

@@ -161,6 +161,7 @@ fn value(kind: Kind, null: bool) -> Value {
             }
         },
         Kind::Map => typed("object"),
+        Kind::Each(of_each) => with("object", "patternProperties", of([("^[^_]", value(*of_each, true))])),
         Kind::TextOr(other) => {
             let mut either = vec![of([("type", text("string"))]), value(*other, false)];
             if null {

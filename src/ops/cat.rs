@@ -50,7 +50,7 @@ pub fn cat(package: &Path, path: &str, limits: Limits, out: &mut dyn Write) -> R
     }
     let Some(found) = found else {
         let near = paths.iter().max_by(|a, b| {
-            let near = |p: &str| strsim::jaro_winkler(p, path);
+            let near = |p: &str| strsim::jaro_winkler(&p.to_lowercase(), &path.to_lowercase());
             near(a.as_str()).total_cmp(&near(b.as_str()))
         });
         let help = near.map_or(String::new(), |near| format!("is `{near}` meant? `inspect` lists every file"));

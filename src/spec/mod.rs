@@ -1,8 +1,6 @@
 //! From texts to experts: Expertfile.toml as written, profiles, flags and variables, resolved to what each expert is
 //! built with, every value with its origin. No effects: files come through [`Folder`], the environment in a map.
 
-use crate::base::{RelPath, Result};
-
 pub mod amount;
 pub mod choice;
 pub mod expert;
@@ -22,6 +20,8 @@ pub mod select;
 pub mod show;
 pub mod template;
 pub mod value;
+
+use crate::base::{RelPath, Result};
 
 pub use amount::{Growth, Size};
 pub use choice::{Compression, OnError, Sign, Write};

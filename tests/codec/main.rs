@@ -104,9 +104,9 @@ fn bytes_change_with_the_recipe_alone() {
     }
     assert_eq!(RECIPE, 1);
     insta::assert_snapshot!(seen.join("\n"), @r"
-    gzip 1 9fda60ae4a7bd0b7
-    gzip 6 b1a1e686cc24848c
-    gzip 9 9808d963bdca5bfe
+    gzip 1 34698ce817f0423a
+    gzip 6 eff367891ff7cb8c
+    gzip 9 b8a4e49f83b7d763
     zstd 3 f7c21ae9b9df35e2
     zstd 19 54088a1d6197b329
     none 0 7fcc16433ca3c607

@@ -1,6 +1,6 @@
 //! The readers of others take what we write: gzip, zstd, libdeflate, Python, GNU tar.
 
-#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests own their effects")]
 
 use std::fs::{self, File};
 use std::path::Path;

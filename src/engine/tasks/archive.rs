@@ -175,7 +175,7 @@ impl Work<'_> {
         let mut packed = Vec::with_capacity(layout.members.len());
         for member in &layout.members {
             let slot = self.slot(&member.source)?;
-            if slot.is_small() && slot.stat.size <= crate::engine::files::SMALL {
+            if slot.stat.size <= crate::engine::survey::SMALL {
                 hash::pack_small(slot, target.codec, context, scratch, done)?;
             } else {
                 let more = hash::big(slot, Some(target.codec), context, scratch)?;

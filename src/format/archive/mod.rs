@@ -265,10 +265,10 @@ impl<S: Source> Archive<S> {
         // `tar czf x.expert .` writes `./a`: harmless, and there is one way to read it.
         let mut plain = text.strip_prefix("./").unwrap_or(text);
         if header.kind == Kind::Folder {
-            plain = plain.strip_suffix('/').unwrap_or(plain);
-            if plain.is_empty() || plain == "." {
+            if [".", "./"].contains(&text) {
                 return Ok((None, size));
             }
+            plain = plain.strip_suffix('/').filter(|plain| !plain.is_empty()).unwrap_or(plain);
         }
         let path = RelPath::new(plain).map_err(|e| self.fault(at, &format!("entry `{}`: {e}", shown(&name))))?;
         Ok((Some(path), size))

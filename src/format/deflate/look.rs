@@ -18,11 +18,21 @@ const SMALL: usize = 8 << 10;
 /// Slots of the hash table.
 const SLOTS: usize = 1 << 10;
 
+/// What a look at a block finds.
+pub(crate) struct Look {
+    /// How often each byte occurs.
+    pub(crate) histogram: Histogram,
+    /// Every fourth byte is nearly always the same.
+    pub(crate) padded: bool,
+    /// Matching is worth its time.
+    pub(crate) repeats: bool,
+}
+
 /// Counts the bytes of `block`, and says whether matching is worth its time there.
-pub(crate) fn at_block(block: &[u8]) -> (Histogram, bool) {
+pub(crate) fn at_block(block: &[u8]) -> Look {
     let (histogram, padded) = entropy::histogram(block);
-    let worth = padded || repeats(block, &histogram);
-    (histogram, worth)
+    let repeats = padded || repeats(block, &histogram);
+    Look { histogram, padded, repeats }
 }
 
 /// Whether matching is worth its time anywhere in `segment`, by a sample of each of its blocks: for codecs
@@ -91,7 +101,7 @@ mod tests {
     use super::*;
 
     fn looked(block: &[u8]) -> bool {
-        let (_, worth) = at_block(block);
+        let worth = at_block(block).repeats;
         assert_eq!(at_segment(block), worth);
         worth
     }

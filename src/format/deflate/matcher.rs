@@ -1,12 +1,14 @@
-//! `Matcher`: finds what repeats, by chains of positions with the same hash, and parses lazily.
+//! `Matcher`: finds what repeats, by chains of positions with the same hash, and chooses among it.
 //!
 //! The scheme is the classic one (zlib, libdeflate): a hash of four bytes leads to the newest position
 //! with that hash, each position to the one before it; three bytes have a table of one position each. A
-//! match waits for the next position: where that one has a better match, a literal goes first.
+//! match waits for the next position: where that one has a better match, a literal goes first. The two
+//! highest levels collect all matches and leave the choice to [`Optimal`].
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::block::{distance_extra, length_extra};
 use crate::format::deflate::entropy::Histogram;
+use crate::format::deflate::optimal::{Candidate, Optimal, WINDOW};
 use crate::format::deflate::tokens::{LEAST, LONGEST, Tokens, distance_symbol, length_symbol};
 
 /// How far a match reaches back.
@@ -25,21 +27,23 @@ struct Effort {
     nice: usize,
     /// Positions that a match waits for.
     lazy: usize,
+    /// Searches for the cheapest path; 0 parses lazily.
+    passes: usize,
 }
 
 const fn effort(level: u32) -> Effort {
-    let (depth, nice, lazy) = match level {
-        0 | 1 => (3, 16, 0),
-        2 => (6, 24, 0),
-        3 => (12, 32, 0),
-        4 => (12, 32, 1),
-        5 => (20, 48, 1),
-        6 => (40, 80, 1),
-        7 => (100, 130, 1),
-        8 => (250, LONGEST, 2),
-        _ => (1000, LONGEST, 2),
+    let (depth, nice, lazy, passes) = match level {
+        0 | 1 => (3, 16, 0, 0),
+        2 => (6, 24, 0, 0),
+        3 => (12, 32, 0, 0),
+        4 => (12, 32, 1, 0),
+        5 => (20, 48, 1, 0),
+        6 => (40, 80, 1, 0),
+        7 => (100, 130, 1, 0),
+        8 => (40, 80, 0, 2),
+        _ => (100, 130, 0, 3),
     };
-    Effort { depth, nice, lazy }
+    Effort { depth, nice, lazy, passes }
 }
 
 /// Tables for matching in one segment at a time.
@@ -49,6 +53,9 @@ pub(crate) struct Matcher {
     newest4: Box<[u32]>,
     before: Box<[u32]>,
     tokens: Tokens,
+    optimal: Optimal,
+    /// Bits that a short match may seem to lose.
+    slack: u32,
 }
 
 /// A match: how long, how far back. Length 0 is none.
@@ -66,6 +73,8 @@ impl Matcher {
             newest4: vec![0; SLOTS4].into(),
             before: vec![0; REACH].into(),
             tokens: Tokens::new(),
+            optimal: Optimal::new(),
+            slack: 0,
         }
     }
 
@@ -81,11 +90,97 @@ impl Matcher {
         &mut self,
         source: &[u8],
         (start, end): (usize, usize),
-        histogram: &Histogram,
+        (histogram, padded): (&Histogram, bool),
         writer: &mut BitWriter<'_>,
     ) -> bool {
-        self.tokens.begin(histogram);
         let source = &source[..end];
+        self.tokens.begin(histogram);
+        if self.effort.passes > 0 {
+            self.optimal.begin(histogram);
+            self.parse_optimal(source, start, writer);
+        } else {
+            self.slack = if padded { 8 } else { 0 };
+            self.parse_lazy(source, start, writer);
+        }
+        self.tokens.finish(source, end, writer);
+        self.tokens.coded
+    }
+
+    fn parse_optimal(&mut self, source: &[u8], start: usize, writer: &mut BitWriter<'_>) {
+        let mut at = start;
+        for window in source[start..].chunks(WINDOW) {
+            self.gather(source, at, at + window.len());
+            for (len, distance) in self.optimal.path(window, self.effort.passes) {
+                if self.tokens.is_due() {
+                    self.tokens.settle(source, at, writer);
+                }
+                if distance == 0 {
+                    self.tokens.literal(source[at]);
+                } else {
+                    self.tokens.matched(len, distance);
+                }
+                at += len;
+            }
+        }
+    }
+
+    /// Collects the matches of every position of `source[start..end]`.
+    fn gather(&mut self, source: &[u8], start: usize, end: usize) {
+        self.optimal.candidates.clear();
+        self.optimal.ends.clear();
+        let mut at = start;
+        while at < end {
+            let longest = self.candidates(source, at);
+            self.optimal.ends.push(self.optimal.candidates.len() as u32);
+            at += 1;
+            if longest >= self.effort.nice {
+                // Taken as a whole: what begins inside would not do better.
+                let past = end.min(at + longest - 1);
+                while at < past {
+                    self.insert(source, at);
+                    self.optimal.ends.push(self.optimal.candidates.len() as u32);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds each match at `at` that is longer than all nearer ones; the length of the longest.
+    fn candidates(&mut self, source: &[u8], at: usize) -> usize {
+        let Some((newest3, mut position)) = self.insert(source, at) else { return 0 };
+        let here = &source[at..source.len().min(at + LONGEST)];
+        let floor = at + BASE - REACH + 1;
+        let mut longest = LEAST - 1;
+        let mut add = |len: usize, from: usize| {
+            self.optimal.candidates.push(Candidate { len: len as u16, distance: (at - from) as u16 });
+        };
+        if newest3 >= floor {
+            let from = newest3 - BASE;
+            if source[from..from + 3] == here[..3] {
+                longest = 3;
+                add(longest, from);
+            }
+        }
+        for _ in 0..self.effort.depth {
+            if position < floor || longest >= here.len() {
+                break;
+            }
+            let from = position - BASE;
+            let there = &source[from..];
+            if there[longest] == here[longest] && there[..4] == here[..4] {
+                let len = common(there, here);
+                if len > longest {
+                    longest = len;
+                    add(len, from);
+                }
+            }
+            position = self.before[from & (REACH - 1)] as usize;
+        }
+        longest
+    }
+
+    fn parse_lazy(&mut self, source: &[u8], start: usize, writer: &mut BitWriter<'_>) {
+        let end = source.len();
         let mut at = start;
         let mut found = self.find(source, at, LEAST - 1, self.effort.depth);
         while at < end {
@@ -120,8 +215,6 @@ impl Matcher {
             at = next;
             found = self.find(source, at, LEAST - 1, self.effort.depth);
         }
-        self.tokens.finish(source, end, writer);
-        self.tokens.coded
     }
 
     /// Makes `at` known, and returns its newest neighbours by three and by four bytes.
@@ -182,7 +275,7 @@ impl Matcher {
             + length_extra(length)
             + u64::from(prices.distance[symbol])
             + distance_extra(symbol);
-        cost < u64::from(literals)
+        cost < u64::from(literals + self.slack)
     }
 }
 

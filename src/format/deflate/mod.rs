@@ -14,11 +14,13 @@ mod entropy;
 mod huffman;
 pub(crate) mod look;
 mod matcher;
+mod optimal;
 mod price;
 mod tokens;
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::entropy::Histogram;
+use crate::format::deflate::look::Look;
 use crate::format::deflate::matcher::Matcher;
 use crate::format::segment::Encoder;
 
@@ -35,6 +37,8 @@ struct Part {
     start: usize,
     end: usize,
     repeats: bool,
+    /// Every fourth byte is nearly always the same.
+    padded: bool,
     histogram: Histogram,
 }
 
@@ -54,7 +58,8 @@ impl Deflate {
                     self.matcher.clear();
                     matched = true;
                 }
-                last_coded = self.matcher.write(source, (part.start, part.end), &part.histogram, &mut writer);
+                last_coded =
+                    self.matcher.write(source, (part.start, part.end), (&part.histogram, part.padded), &mut writer);
             } else {
                 last_coded = entropy::write(&source[part.start..part.end], &part.histogram, &mut writer);
             }
@@ -77,11 +82,15 @@ fn parts(source: &[u8]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (i, block) in source.chunks(look::BLOCK).enumerate() {
         let start = i * look::BLOCK;
-        let (histogram, worth) = look::at_block(block);
-        let repeats = worth || look::is_small(source);
-        let next = Part { start, end: start + block.len(), repeats, histogram };
+        let Look { histogram, padded, repeats } = look::at_block(block);
+        let repeats = repeats || look::is_small(source);
+        let next = Part { start, end: start + block.len(), repeats, padded, histogram };
         match parts.last_mut() {
-            Some(last) if last.repeats == repeats && (repeats || joins(&last.histogram, &next.histogram)) => {
+            Some(last)
+                if last.repeats == repeats
+                    && last.padded == padded
+                    && (repeats || joins(&last.histogram, &next.histogram)) =>
+            {
                 last.end = next.end;
                 last.histogram = sum(&last.histogram, &next.histogram);
             }

@@ -36,10 +36,10 @@ pub(super) fn read<R: Read + Seek>(source: &mut R, len: u64) -> Result<TorchFile
     drop(heap);
 
     let mut used = BTreeSet::new();
-    for storage in &builder.storages {
-        let record = format!("data/{}", storage.key);
+    for (key, number) in &builder.by_key {
+        let record = format!("data/{key}");
         let (name, entry) = records.must(&record)?;
-        size(storage, &record, entry)?;
+        size(&builder.storages[*number as usize], &record, entry)?;
         used.insert(name);
     }
     let extra = records.unused(&used)?;
@@ -80,7 +80,7 @@ fn object<R: Read + Seek>(
 
 /// Does the record have the size that the object says?
 fn size(storage: &Storage, record: &str, entry: &Entry) -> Result<(), TorchFault> {
-    let Storage { dtype, numel, bytes, .. } = storage;
+    let Storage { dtype, numel, bytes } = storage;
     if entry.unpacked == *bytes {
         return Ok(());
     }

@@ -97,7 +97,7 @@ fn storages<R: Read + Seek>(
         }
     }
     if let Some(i) = seen.iter().position(|seen| !seen) {
-        let what = format!("the storage `{}` is not in the file", shown(&builder.storages[i].key));
+        let what = format!("the storage `{}` is not in the file", builder.key(i as u32));
         return Err(TorchFault::new(FaultKind::Storage, keys_at, what));
     }
     Ok(at)

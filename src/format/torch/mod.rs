@@ -30,7 +30,7 @@ pub use fault::{FaultKind, TorchFault};
 pub use globals::Dtype;
 
 /// What the values of a file's pickles and the list of its tensors may take together.
-pub const MEMORY: usize = 24 << 20;
+pub const MEMORY: usize = 28 << 20;
 
 /// The two formats of `torch.save`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

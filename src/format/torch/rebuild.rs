@@ -23,7 +23,6 @@ const OPAQUE: u8 = 2;
 /// A storage that a persistent id declares.
 #[derive(Debug)]
 pub(super) struct Storage {
-    pub key: String,
     /// `uint8` where it is untyped.
     pub dtype: Dtype,
     pub numel: u64,
@@ -65,6 +64,11 @@ fn wrong<T>(what: impl Into<String>) -> Answer<T> {
 impl Rebuilder {
     pub fn new(format: Format) -> Self {
         Self { format, storages: Vec::new(), by_key: BTreeMap::new(), tensors: Vec::new(), devices: Vec::new() }
+    }
+
+    /// The key of a storage, for a message.
+    pub fn key(&self, number: u32) -> String {
+        self.by_key.iter().find(|(_, n)| **n == number).map_or_else(String::new, |(key, _)| shown(key))
     }
 
     fn rebuild(&mut self, heap: &mut Heap, how: Rebuild, args: &[Value]) -> Answer<Value> {
@@ -132,7 +136,7 @@ impl Rebuilder {
             let what = format!(
                 "a tensor of shape {} at offset {offset} needs {needs} elements, its storage `{}` has {numel}",
                 show(heap.values(shape)),
-                storage.key
+                self.key(id)
             );
             return refuse(FaultKind::Shape, what);
         }
@@ -313,9 +317,9 @@ impl Builder for Rebuilder {
             return Ok(Value::Made(STORAGE, *number));
         }
         let (key, number) = (key.to_owned(), self.storages.len() as u32);
-        // Two copies of the key and a place in the tree.
-        heap.budget.charge(2 * (key.len() + 16) + 96)?;
-        heap.budget.push(&mut self.storages, Storage { key: key.clone(), dtype, numel, bytes })?;
+        // The key and its place in the tree.
+        heap.budget.charge(key.len() + 16 + 56)?;
+        heap.budget.push(&mut self.storages, Storage { dtype, numel, bytes })?;
         self.by_key.insert(key, number);
         Ok(Value::Made(STORAGE, number))
     }

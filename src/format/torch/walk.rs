@@ -127,10 +127,11 @@ impl Walk<'_> {
             if matches!(key, Value::Node(_)) {
                 return Err(self.fault(FaultKind::Pickle, "a container is the key of a dict"));
             }
-            if let Some(text) = heap.text(*key)
+            if let Some(text) = heap.text_bytes(*key)
                 && !seen.insert(text)
             {
-                return Err(self.fault(FaultKind::Pickle, format!("a dict sets the key `{}` twice", shown(text))));
+                let told = shown(&String::from_utf8_lossy(text));
+                return Err(self.fault(FaultKind::Pickle, format!("a dict sets the key `{told}` twice")));
             }
         }
         Ok(())
