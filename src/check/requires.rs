@@ -30,7 +30,7 @@ pub struct Summary {
     /// `constraints.incompatible_with`, each with its place.
     pub incompatible_with: Vec<(String, At)>,
     /// `constraints.load_order`: lower is loaded first.
-    pub load_order: Option<i64>,
+    pub load_order: Option<u64>,
     /// The manifest, inside the expert's folder.
     pub manifest: String,
     /// The manifest's text, for excerpts.
@@ -49,7 +49,7 @@ impl Summary {
             models: manifest.base_models.iter().map(|model| model.name.clone()).collect(),
             requires: phrases(&manifest.requires),
             incompatible_with: phrases(&manifest.incompatible_with),
-            load_order: manifest.load_order.and_then(|order| i64::try_from(order).ok()),
+            load_order: manifest.load_order,
             manifest: manifest.file.to_string(),
             source: Some(Arc::clone(&manifest.text)),
         }

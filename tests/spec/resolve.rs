@@ -65,9 +65,7 @@ cache.remote.write = "always"
 "#;
 
 fn reference() -> Tree {
-    // The code that the documentation shows belongs to another area; any code will do.
-    let text = REFERENCE.replace("weights-not-finite", "load-order");
-    Tree::with(&text, &["experts/sql", "experts/css", "experts/_template"])
+    Tree::with(REFERENCE, &["experts/sql", "experts/css", "experts/_template"])
 }
 
 #[test]
@@ -87,7 +85,7 @@ fn the_reference_of_the_documentation() {
     assert_eq!(css.tags.value.iter().map(|t| t.value.as_str()).collect::<Vec<_>>(), ["all"]);
     assert_eq!(sql.budget.as_ref().map(|b| b.value.0), Some(80 << 20));
     assert_eq!(sql.lints().preset, Preset::Minimal);
-    assert_eq!(sql.lints().levels.get("load-order"), Some(&Level::Deny));
+    assert_eq!(sql.lints().levels.get("weights-not-finite"), Some(&Level::Deny));
     assert!(matches!(&sql.key.value, KeySource::File(path) if path.text.starts_with("~/")));
     assert_eq!(css.out_dir.as_ref().map(|o| o.origin.to_string()).as_deref(), Some("workspace at Expertfile.toml:9"));
     assert_eq!(repo.externals["english-basic"].value.to_string(), "1.4.0");
@@ -107,7 +105,7 @@ fn a_profile_stands_above_the_expert() {
     assert_eq!(sql.sign.origin.to_string(), "profile `ci` at Expertfile.toml:53");
     // The preset changes, the expert's own levels stay.
     assert_eq!(sql.lints().preset, Preset::Strict);
-    assert_eq!(sql.lints().levels.get("load-order"), Some(&Level::Deny));
+    assert_eq!(sql.lints().levels.get("weights-not-finite"), Some(&Level::Deny));
     assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:54");
     assert_eq!(repo.profile.as_ref().unwrap().origin.to_string(), "flag `--profile`");
 }
