@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod integrity;
 pub mod json;
+pub mod json_diff;
 pub mod json_write;
 pub mod signature;
 pub mod tensor_values;

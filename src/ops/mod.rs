@@ -2,6 +2,7 @@
 
 pub mod cat;
 mod contents;
+pub mod diff;
 pub mod extract;
 pub mod inspect;
 pub mod keygen;
