@@ -4,7 +4,9 @@
 
 pub mod base;
 pub mod check;
+pub mod cli;
 pub mod engine;
 pub mod format;
 pub mod ops;
+pub mod spec;
 pub mod store;

@@ -1,5 +1,5 @@
 //! The `expert-build` command.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    expert_build::cli::main(expert_build::cli::Program::ExpertBuild)
 }

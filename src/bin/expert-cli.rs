@@ -1,5 +1,5 @@
 //! The `expert-cli` command: the flags it always had, the behaviour of `expert-build`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    expert_build::cli::main(expert_build::cli::Program::ExpertCli)
 }

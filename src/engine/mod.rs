@@ -1,7 +1,16 @@
 //! The engine: what is stale, in which order, by which threads, from which cache.
 
+pub mod files;
+pub mod freshness;
+pub mod job;
 pub mod key;
+pub mod layout;
+pub mod plan;
 pub mod pool;
 pub mod record;
+pub mod schedule;
 pub mod scratch;
 pub mod stream;
+pub mod survey;
+pub mod target;
+pub mod tasks;

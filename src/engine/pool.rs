@@ -12,29 +12,29 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use crate::engine::scratch::Scratch;
 
 /// A piece of a task that any thread may do.
-pub type Assist<'a> = Box<dyn FnOnce(&mut Scratch) + Send + 'a>;
+pub type Assist = Box<dyn FnOnce(&mut Scratch) + Send>;
 
 /// The queue.
 pub struct Pool<'a> {
-    queue: Mutex<Queue<'a>>,
+    queue: Mutex<Queue>,
     changed: Condvar,
     cancel: &'a AtomicBool,
     threads: usize,
 }
 
 #[derive(Default)]
-struct Queue<'a> {
+struct Queue {
     tasks: BTreeSet<usize>,
-    assists: VecDeque<Assist<'a>>,
+    assists: VecDeque<Assist>,
     closed: bool,
 }
 
 /// What a thread shall do next.
-pub enum Next<'a> {
+pub enum Next {
     /// Run the task of this number.
     Task(usize),
     /// Help with a task that another thread runs.
-    Assist(Assist<'a>),
+    Assist(Assist),
     /// There will be no more work.
     Closed,
 }
@@ -62,14 +62,19 @@ impl<'a> Pool<'a> {
     }
 
     /// Adds a piece of a running task.
-    pub fn assist(&self, assist: Assist<'a>) {
+    pub fn assist(&self, assist: Assist) {
         self.lock().assists.push_back(assist);
         self.changed.notify_one();
     }
 
     /// Takes an assist, if there is one.
-    pub fn try_assist(&self) -> Option<Assist<'a>> {
+    pub fn try_assist(&self) -> Option<Assist> {
         self.lock().assists.pop_front()
+    }
+
+    /// Takes back all tasks that no thread has begun.
+    pub fn drain(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.lock().tasks)
     }
 
     /// No more work: threads that wait go home.
@@ -79,7 +84,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Waits for work.
-    pub fn next(&self) -> Next<'a> {
+    pub fn next(&self) -> Next {
         let mut queue = self.lock();
         loop {
             if let Some(assist) = queue.assists.pop_front() {
@@ -95,7 +100,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<'a>> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic in a task is caught before it could leave the queue half-changed.
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
 //! One pass over a file: read, SHA-256, BLAKE3, scan and compress, by all threads, in bounded memory.
 //!
-//! The thread that owns the task reads 1 MiB chunks in order and feeds what must be fed in order (SHA-256, the scan).
-//! Each chunk is then an assist: BLAKE3 of its subtree and its compressed segment, by whichever thread is free. Packed
-//! segments leave in order. At most `2 × threads + 2` chunks are in flight, so memory does not grow with the file.
+//! The thread that owns the task reads 1 MiB chunks in order and feeds SHA-256, which knows no other order. Each chunk is
+//! then an assist: BLAKE3 of its subtree, a look at its values, its compressed segment, by whichever thread is free.
+//! Packed segments leave in order. At most `2 × threads + 2` chunks are in flight, so memory does not grow with the file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use crate::base::{Digest, Error, Result, Sha256};
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
+use crate::format::safetensors::{ChunkScan, Scanner};
 use crate::format::segment::{Codec, SEGMENT, Segment};
 
 /// Where the bytes come from.
@@ -67,6 +68,7 @@ struct Chunk {
     packed: Vec<u8>,
     segment: Option<Segment>,
     chaining: Option<[u8; 32]>,
+    scanned: Option<ChunkScan>,
 }
 
 /// Chunks that are done, by number, and buffers to use again.
@@ -100,8 +102,10 @@ struct Shared {
 pub struct Sinks<'s> {
     /// Compress with this codec.
     pub codec: Option<Codec>,
-    /// Gets every chunk in order, with its offset.
-    pub scan: &'s mut dyn FnMut(u64, &[u8]),
+    /// Look at the values with this scanner.
+    pub scanner: Option<Arc<Scanner>>,
+    /// Gets what the scanner saw, chunk by chunk.
+    pub scanned: &'s mut dyn FnMut(ChunkScan),
     /// Gets the packed segments in order.
     pub packed: &'s mut dyn FnMut(&[u8]) -> Result<()>,
     /// SHA-256 is wanted (else it is all zeros).
@@ -139,18 +143,20 @@ pub fn pass(
             if sinks.sha256 {
                 sha.update(&chunk.source);
             }
-            (sinks.scan)(at, &chunk.source);
             if whole {
                 // Small files are the common case: no hand-over.
                 only = Some(blake3::hash(&chunk.source));
+                chunk.scanned = sinks.scanner.as_ref().map(|scanner| scanner.chunk(at, &chunk.source));
                 pack(&mut chunk, codec, scratch);
                 put_done(&shared, begun, chunk);
             } else {
                 let shared = Arc::clone(&shared);
                 let number = begun;
+                let scanner = sinks.scanner.clone();
                 pool.assist(Box::new(move |scratch| {
                     let mut alarm = Alarm(Some(Arc::clone(&shared)));
                     chunk.chaining = Some(subtree(&chunk.source, at));
+                    chunk.scanned = scanner.map(|scanner| scanner.chunk(at, &chunk.source));
                     pack(&mut chunk, codec, scratch);
                     put_done(&shared, number, chunk);
                     alarm.0 = None;
@@ -162,12 +168,15 @@ pub fn pass(
         } else {
             wait_for(&shared, finished)?;
         }
-        while let Some(chunk) = take_done(&shared, finished) {
+        while let Some(mut chunk) = take_done(&shared, finished) {
             if let Some(segment) = chunk.segment {
                 (sinks.packed)(&chunk.packed)?;
                 segments.push(segment);
             }
-            chaining.extend(chunk.chaining);
+            chaining.extend(chunk.chaining.take());
+            if let Some(scanned) = chunk.scanned.take() {
+                (sinks.scanned)(scanned);
+            }
             finished += 1;
             lock(&shared).spare.push(chunk);
         }
@@ -203,6 +212,7 @@ fn take_spare(shared: &Shared) -> Chunk {
         packed: Vec::new(),
         segment: None,
         chaining: None,
+        scanned: None,
     })
 }
 
@@ -274,7 +284,7 @@ mod tests {
             let table: Vec<_> = bytes.chunks(SEGMENT).map(|c| packer.pack(c, &mut expected)).collect();
             for threads in [1, 3] {
                 let pool = Pool::new(threads, &cancel);
-                let (mut packed, mut scanned) = (Vec::new(), Vec::new());
+                let mut packed = Vec::new();
                 let passed = std::thread::scope(|scope| {
                     for _ in 1..threads {
                         scope.spawn(|| {
@@ -286,10 +296,8 @@ mod tests {
                     }
                     let mut sinks = Sinks {
                         codec: Some(codec),
-                        scan: &mut |at, chunk| {
-                            assert_eq!(at, scanned.len() as u64);
-                            scanned.extend_from_slice(chunk);
-                        },
+                        scanner: None,
+                        scanned: &mut |_| {},
                         packed: &mut |bytes| {
                             packed.extend_from_slice(bytes);
                             Ok(())
@@ -303,7 +311,7 @@ mod tests {
                 });
                 assert_eq!(passed.digest, Digest::of(&bytes), "{length} bytes, {threads} threads");
                 assert_eq!(passed.sha256, Sha256::of(&bytes));
-                assert!(passed.segments == table && packed == expected && scanned == bytes);
+                assert!(passed.segments == table && packed == expected);
             }
         }
     }

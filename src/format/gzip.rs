@@ -14,63 +14,8 @@
 //! start of their segment. The length wraps at 4 GiB, as the RFC asks: `gzip -l` shows it wrapped, every
 //! reader unpacks the whole.
 
-use flate2::{Compress, FlushCompress};
-
-use crate::format::segment::Encoder;
-
 /// The bytes before the first segment.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-
-/// Packs segments as raw deflate.
-pub(crate) struct Gzip {
-    matcher: Compress,
-}
-
-impl Gzip {
-    pub(crate) fn new(level: u32) -> Self {
-        Self { matcher: Compress::new(flate2::Compression::new(level.clamp(1, 9)), false) }
-    }
-
-    /// Appends `source` as blocks that end on a byte boundary.
-    pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
-        let start = out.len();
-        self.matched(source, out);
-        if out.len() - start < source.len() {
-            return Encoder::Match;
-        }
-        out.truncate(start);
-        stored(source, out);
-        Encoder::Stored
-    }
-
-    fn matched(&mut self, source: &[u8], out: &mut Vec<u8>) {
-        self.matcher.reset();
-        let (mut taken, end) = (0, source.len());
-        loop {
-            out.reserve((end - taken) + (end - taken) / 1024 + 64);
-            let before = self.matcher.total_in();
-            self.matcher
-                .compress_vec(&source[taken..], out, FlushCompress::Sync)
-                .expect("deflate takes any bytes, and there is room for its output");
-            taken += usize::try_from(self.matcher.total_in() - before).expect("a segment's length");
-            // Room left over means that the flush is complete.
-            if taken == end && out.len() < out.capacity() {
-                return;
-            }
-        }
-    }
-}
-
-/// `source` as stored blocks.
-fn stored(source: &[u8], out: &mut Vec<u8>) {
-    for block in source.chunks(usize::from(u16::MAX)) {
-        let len = block.len() as u16;
-        out.push(0);
-        out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(&(!len).to_le_bytes());
-        out.extend_from_slice(block);
-    }
-}
 
 /// CRC-32 and length of all the segments so far.
 #[derive(Debug, Default)]

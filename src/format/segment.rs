@@ -11,7 +11,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::gzip::{self, Gzip};
+use crate::format::deflate::Deflate;
+use crate::format::gzip;
 use crate::format::zstd::{self, Zstd};
 
 /// Source bytes a segment at most.
@@ -127,7 +128,7 @@ pub struct Packer {
 }
 
 enum Kind {
-    Gzip(Box<Gzip>),
+    Gzip(Box<Deflate>),
     Zstd(Box<Zstd>),
     None,
 }
@@ -136,7 +137,7 @@ impl Packer {
     /// Tables for `codec`.
     pub fn new(codec: Codec) -> Self {
         let kind = match codec.compression {
-            Compression::Gzip => Kind::Gzip(Box::new(Gzip::new(codec.level))),
+            Compression::Gzip => Kind::Gzip(Box::new(Deflate::new(codec.level))),
             Compression::Zstd => Kind::Zstd(Box::new(Zstd::new(codec.level))),
             Compression::None => Kind::None,
         };
@@ -153,7 +154,7 @@ impl Packer {
         let start = out.len();
         let (crc32, encoder) = match &mut self.kind {
             _ if source.is_empty() => (0, Encoder::Stored),
-            Kind::Gzip(gzip) => (zlib_rs::crc32::crc32(0, source), gzip.pack(source, out)),
+            Kind::Gzip(deflate) => (zlib_rs::crc32::crc32(0, source), deflate.pack(source, out)),
             Kind::Zstd(zstd) => (0, zstd.pack(source, out)),
             Kind::None => {
                 out.extend_from_slice(source);

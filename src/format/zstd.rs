@@ -13,13 +13,15 @@
 //! holds at most 2^27 frames (128 TiB of full segments); past that the package has no table and is still
 //! a good zstd file. Both lengths of a frame fit 32 bits as a segment is at most 1 MiB.
 
-use zstd::zstd_safe::{CCtx, CParameter, compress_bound};
+use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, Strategy, compress_bound};
 
+use crate::format::deflate::look;
 use crate::format::segment::Encoder;
 
 /// Packs segments as frames.
 pub(crate) struct Zstd {
     matcher: CCtx<'static>,
+    entropy: CCtx<'static>,
     scratch: Vec<u8>,
 }
 
@@ -27,18 +29,31 @@ impl Zstd {
     pub(crate) fn new(level: u32) -> Self {
         let level = i32::try_from(level.clamp(1, 22)).expect("a small number");
         let matcher = context(&[CParameter::CompressionLevel(level)]);
-        Self { matcher, scratch: Vec::new() }
+        // Matching made hopeless: a small table, long matches only, and great strides between tries. The
+        // literals, which this strategy would leave as they are, are coded all the same.
+        let entropy = context(&[
+            CParameter::CompressionLevel(1),
+            CParameter::Strategy(Strategy::ZSTD_fast),
+            CParameter::HashLog(6),
+            CParameter::MinMatch(7),
+            CParameter::TargetLength(1 << 17),
+            CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+        ]);
+        Self { matcher, entropy, scratch: Vec::new() }
     }
 
     /// Appends `source` as one frame.
     pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
         self.scratch.clear();
         self.scratch.reserve(compress_bound(source.len()));
-        self.matcher
-            .compress2(&mut self.scratch, source)
-            .expect("zstd takes any bytes, and there is room for its output");
+        let (context, encoder) = if look::at_segment(source) {
+            (&mut self.matcher, Encoder::Match)
+        } else {
+            (&mut self.entropy, Encoder::Entropy)
+        };
+        context.compress2(&mut self.scratch, source).expect("zstd takes any bytes, and there is room for its output");
         out.extend_from_slice(&self.scratch);
-        if self.scratch.len() < source.len() { Encoder::Match } else { Encoder::Stored }
+        if self.scratch.len() < source.len() { encoder } else { Encoder::Stored }
     }
 }
 

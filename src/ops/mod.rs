@@ -1,5 +1,6 @@
 //! One file per verb of the command line. Silent: results are values.
 
+pub mod build;
 pub mod cat;
 mod contents;
 pub mod diff;
@@ -7,6 +8,8 @@ pub mod extract;
 pub mod inspect;
 pub mod keygen;
 mod opened;
+pub mod requirements;
 pub mod sign;
 mod tensors;
 pub mod verify;
+pub mod workspace;

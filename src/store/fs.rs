@@ -20,6 +20,8 @@ pub struct Entry {
     pub is_dir: bool,
     /// Is it a symbolic link?
     pub is_link: bool,
+    /// Is it a regular file?
+    pub is_file: bool,
 }
 
 /// The entries of a folder, sorted by name. A missing folder has none.
@@ -39,6 +41,7 @@ pub fn list(folder: &Path) -> Result<Vec<Entry>> {
             name: name.into_string().ok(),
             is_dir: kind.is_dir(),
             is_link: kind.is_symlink(),
+            is_file: kind.is_file(),
         });
     }
     entries.sort();

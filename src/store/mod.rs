@@ -10,7 +10,7 @@ pub mod output;
 pub mod package_file;
 pub mod stat;
 
-pub use cache::{ActionKey, Cache};
+pub use cache::{ActionKey, BlobWriter, Cache};
 pub use fs::DiskFolder;
 pub use index::Index;
 pub use local::LocalCache;

@@ -3,6 +3,8 @@
 super::codes! {
     error MANIFEST_TYPE = "manifest-type": "a value in the manifest has the wrong type or is out of range",
         "Readers of manifests expect certain types: `r` is a whole number from 1, `target_modules` a list of texts, `constraints` an object. A reader that meets another type refuses the manifest or, worse, ignores the value.\n\nExample: `\"r\": \"8\"` must be `\"r\": 8`.\n\nWrite the value as the message says; `expert-build schema manifest` documents every key. `null` is the same as leaving an optional key out.";
+    deny MANIFEST_VALUE = "manifest-value": "a descriptive value in the manifest has the wrong type or is out of range",
+        "Keys such as `routing`, `perf`, `training.config` or `quality_metrics` describe the expert; no build depends on them. Programs that read them expect certain types, though, and some refuse the whole manifest over one.\n\nExample: `\"priority\": \"high\"` must be a number from 0 to 1.\n\nWrite the value as the message says; `expert-build schema manifest` documents every key. If your own tools use the key otherwise, allow this finding in `[lints]`.";
     error MANIFEST_KEY_MISSING = "manifest-key-missing": "a required key of the manifest is missing",
         "Without `name`, `version`, `description`, a base model with a `name`, and for each adapter its `type` and `target_modules` (and `r` and `alpha` for lora, dora, lokr and adalora), nobody can tell what the package is or load it.\n\nExample: an adapter `{ \"type\": \"lora\", \"target_modules\": [\"q_proj\"] }` lacks `r` and `alpha`.\n\nAdd the key. If the message says \"did you mean\", rename the key that it names.";
     warn MANIFEST_KEY_EXPECTED = "manifest-key-expected": "a key that manifests are expected to have is missing",

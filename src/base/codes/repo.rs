@@ -11,6 +11,28 @@ super::codes! {
         "A requirement is a name, or a name and a version range: `english-basic`, `english-basic@>=1.0.0`.\n\nCorrect the text.";
     error DUPLICATE_EXPERT = "duplicate-expert": "two experts have the same name, version and output",
         "Two experts would write the same package, or `requires` could mean either of them.\n\nRename one, or give one another version.";
+    error REQUIREMENT_VERSION = "requirement-version": "a required expert is there in another version",
+        "`constraints.requires` names a version range, and the expert of that name (in the repo or in `[workspace] externals`) has a version outside of it. A pre-release such as `1.1.0-beta` is only taken by a range that names a pre-release of the same version.\n\nWiden the range, or bring the required expert to a version that fits.";
+    deny REQUIREMENT_AMBIGUOUS = "requirement-ambiguous": "a requirement fits several versions of one expert",
+        "The repo holds several versions of the required expert and the range takes more than one of them, so it is not clear which is meant.\n\nNarrow the range until it picks one: `english-basic@=1.4.0`.";
+    warn LOAD_ORDER = "load-order": "`load_order` contradicts a requirement",
+        "Experts with a lower `constraints.load_order` are loaded first. Here an expert would be loaded before one that it requires, so it would find its requirement missing.\n\nGive the required expert a `load_order` that is not higher, or take the requirement out.";
     error EXPERTFILE_SYNTAX = "expertfile-syntax": "Expertfile.toml cannot be read",
-        "The file is not TOML, or a key is unknown, or a value has the wrong type. The position is that of the key or value.\n\nSee `expert-build schema expertfile` for every key.";
+        "The file is not TOML. The position is that of the first character that cannot stand there.\n\nMend the file at that place; https://toml.io describes the format.";
+    error EXPERTFILE_UNKNOWN_KEY = "expertfile-unknown-key": "a key in Expertfile.toml is unknown",
+        "A key that nobody knows is most likely a slip, and to ignore it would build something else than was meant.\n\nCorrect it. `expert-build schema expertfile` lists every key, and editors that know `#:schema` complete them.";
+    error EXPERTFILE_TYPE = "expertfile-type": "a value in Expertfile.toml has the wrong type",
+        "A key wants a string, a number, a list or a table, and was given something else: `tests = \"yes\"` where `tests = true` is meant.\n\nWrite the value in the form that the message names.";
+    error EXPERTFILE_VALUE = "expertfile-value": "a value in Expertfile.toml makes no sense",
+        "The value has the right type but cannot be used: a word that the key does not know, a level out of range, a path that leaves the expert's folder, an unknown `{placeholder}`, a key that is missing beside another.\n\nThe message says what would be right.";
+    error EXPERTFILE_VERSION = "expertfile-version": "the Expertfile is for another version of expert-build",
+        "`required-version` excludes this version of expert-build, or `expertfile` names an edition of the format that this version does not know.\n\nInstall a version that fits; nothing is built with a wrong one, as its bytes might differ.";
+    error EXPERTFILE_MEMBER = "expertfile-member": "a member of the workspace cannot be used",
+        "`[workspace] members` or the `path` of an `[[expert]]` names a folder that does not exist or holds neither a manifest nor an Expertfile.toml, or a member brings a `[workspace]` of its own.\n\nCorrect the path or the pattern; patterns follow gitignore's rules and paths are relative to the file they stand in.";
+    error EXPERTFILE_DUPLICATE = "expertfile-duplicate": "an expert is described twice",
+        "Two `[[expert]]` entries have the same `path`, perhaps one in the repo's Expertfile.toml and one in the member's own, so it is not clear which of them counts.\n\nKeep one of the two.";
+    error EXPERTFILE_PROFILE = "expertfile-profile": "a profile cannot be used",
+        "`inherits` names a profile that does not exist, or profiles inherit from each other in a circle.\n\nCorrect the name, or take one `inherits` out of the chain that the message shows.";
+    warn EXPERTFILE_IGNORED = "expertfile-ignored": "a part of a member's Expertfile.toml has no effect",
+        "`[cache]` and `[profile]` count only in the Expertfile.toml of the repo's root, as they concern the whole run. A member's are used when it is built by itself.\n\nMove them to the root if they are meant for all.";
 }

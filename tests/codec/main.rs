@@ -2,73 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
+mod samples;
+mod tools;
+
 use std::io::Read;
 
-use expert_build::format::segment::{Assembly, Codec, Compression, Packer, SEGMENT};
+use expert_build::base::Sha256;
+use expert_build::format::segment::{Assembly, Codec, Compression, Encoder, Packer, RECIPE, SEGMENT};
 use proptest::prelude::*;
 
-/// Pseudo-random words (xorshift64*): the same on every machine.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| (self.next() >> 56) as u8).collect()
-    }
-
-    /// A value around 0 with the bell of four summed uniforms, as weights have.
-    fn weight(&mut self) -> f32 {
-        let sum: f32 = (0..4).map(|_| (self.next() >> 40) as f32 / 16_777_216.0 - 0.5).sum();
-        sum * 0.02
-    }
-}
-
-const KINDS: [&str; 11] =
-    ["empty", "one", "zeros", "equal", "random", "text", "bf16", "f32", "upcast", "half", "header+weights"];
-
-/// `len` bytes of a kind of data.
-fn sample(kind: &str, len: usize, seed: u64) -> Vec<u8> {
-    let mut noise = Noise(seed | 1);
-    let words = ["\"token", "\": ", "Ġthe", ",\n  ", "ing", "1234", "[", "merges", "\u{120}a", "tion"];
-    let mut out = Vec::with_capacity(len + 8);
-    match kind {
-        "empty" => return Vec::new(),
-        "one" => return vec![seed as u8],
-        "zeros" => out.resize(len, 0),
-        "equal" => out.resize(len, seed as u8),
-        "random" => out = noise.bytes(len),
-        "half" => {
-            out.resize(len / 2, 0);
-            out.extend(sample("bf16", len - len / 2, seed));
-        }
-        "header+weights" => {
-            out = sample("text", len / 20, seed);
-            out.extend(sample("bf16", len - len / 20, seed));
-        }
-        _ => {
-            while out.len() < len {
-                match kind {
-                    "text" => {
-                        out.extend_from_slice(words[(noise.next() >> 60) as usize % words.len()].as_bytes());
-                        out.extend_from_slice((noise.next() >> 50).to_string().as_bytes());
-                    }
-                    "bf16" => out.extend_from_slice(&noise.weight().to_bits().to_le_bytes()[2..]),
-                    "f32" => out.extend_from_slice(&noise.weight().to_bits().to_le_bytes()),
-                    "upcast" => out.extend_from_slice(&(noise.weight().to_bits() & 0xffff_0000).to_le_bytes()),
-                    _ => unreachable!("{kind}"),
-                }
-            }
-            out.truncate(len);
-        }
-    }
-    out
-}
+use samples::{KINDS, sample};
 
 /// A package of `pieces`, each a segment.
 fn assemble(codec: Codec, pieces: &[&[u8]]) -> Vec<u8> {
@@ -138,6 +81,74 @@ fn bytes_do_not_depend_on_what_was_packed_before() {
             assert!(again[..3] == [1, 2, 3] && again[3..] == fresh, "{codec:?}");
         }
     }
+}
+
+/// The bytes of one recipe. Where this fails and the change is meant, raise `RECIPE` and take the new
+/// hashes: caches hold packed bytes under the recipe's number.
+#[test]
+fn bytes_change_with_the_recipe_alone() {
+    let codec = |compression, level| Codec::new(compression, level).unwrap();
+    let mut seen = Vec::new();
+    for codec in [
+        codec(Compression::Gzip, Some(1)),
+        codec(Compression::Gzip, None),
+        codec(Compression::Gzip, Some(9)),
+        codec(Compression::Zstd, None),
+        codec(Compression::Zstd, Some(19)),
+        codec(Compression::None, None),
+    ] {
+        let pieces: Vec<_> = KINDS.iter().map(|kind| sample(kind, 150_000, 11)).collect();
+        let views: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        let sha = Sha256::of(&assemble(codec, &views)).to_string();
+        seen.push(format!("{} {} {}", codec.compression, codec.level, &sha[..16]));
+    }
+    assert_eq!(RECIPE, 1);
+    insta::assert_snapshot!(seen.join("\n"), @r"
+    gzip 1 34698ce817f0423a
+    gzip 6 eff367891ff7cb8c
+    gzip 9 b8a4e49f83b7d763
+    zstd 3 f7c21ae9b9df35e2
+    zstd 19 54088a1d6197b329
+    none 0 7fcc16433ca3c607
+    ");
+}
+
+#[test]
+fn each_kind_gets_its_encoder() {
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        let mut packer = Packer::new(Codec::new(compression, None).unwrap());
+        for (kind, encoder) in [
+            ("zeros", Encoder::Match),
+            ("text", Encoder::Match),
+            ("upcast", Encoder::Match),
+            ("half", Encoder::Match),
+            ("header+weights", Encoder::Match),
+            ("bf16", Encoder::Entropy),
+            ("f32", Encoder::Entropy),
+            ("random", Encoder::Stored),
+        ] {
+            let segment = packer.pack(&sample(kind, SEGMENT, 5), &mut Vec::new());
+            assert_eq!(segment.encoder, encoder, "{compression} {kind}");
+        }
+    }
+}
+
+/// The trailer says the length modulo 2^32, and the combined CRC-32 is that of the whole.
+#[test]
+fn lengths_past_four_gib_wrap() {
+    let codec = Codec::new(Compression::Gzip, None).unwrap();
+    let (zeros, tail) = (vec![0; SEGMENT], b"tail");
+    let mut packer = Packer::new(codec);
+    let (first, last) = (packer.pack(&zeros, &mut Vec::new()), packer.pack(tail, &mut Vec::new()));
+    let (mut assembly, mut crc) = (Assembly::new(codec), flate2::Crc::new());
+    for _ in 0..4096 {
+        assembly.push(&first);
+        crc.update(&zeros);
+    }
+    assembly.push(&last);
+    crc.update(tail);
+    let end = assembly.finish();
+    assert_eq!(end, [&[3, 0], &crc.sum().to_le_bytes()[..], &4_u32.to_le_bytes()].concat());
 }
 
 proptest! {

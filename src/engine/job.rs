@@ -1,0 +1,228 @@
+//! `Job`: the work on one expert, and what its tasks leave for each other while it is open.
+//!
+//! A job is *open* from its first task to its last; what it holds then (manifest, contents of small files, findings) is
+//! let go when it closes, so memory depends on the experts in progress, not on the size of the repo.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::base::codes::files::FILE_CHANGED;
+
+use crate::base::event::Member;
+use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
+use crate::engine::files::FileSlot;
+use crate::engine::key::KeyText;
+use crate::engine::record::PackageResult;
+use crate::engine::survey::{SourceFile, Survey};
+use crate::engine::target::Target;
+use crate::format::manifest_compose::Composed;
+use crate::store::ActionKey;
+use crate::store::index::{Built, Input, Record, Seen};
+
+/// The work on one expert.
+pub struct Job {
+    /// Its number among the experts of the run.
+    pub number: usize,
+    /// What to build and how.
+    pub target: Arc<Target>,
+    /// Why it is not up to date.
+    pub why: String,
+    /// What the index remembers of it.
+    pub previous: Record,
+    open: Mutex<Option<Arc<Open>>>,
+    /// For each file of the plan: is it small?
+    expected: OnceLock<Vec<bool>>,
+}
+
+/// What is held while a job is open.
+pub struct Open {
+    /// The first look.
+    pub survey: Survey,
+    /// One for each file of the survey, in its order.
+    pub files: Vec<FileSlot>,
+    /// One for each package, in the survey's order.
+    pub packages: Vec<PackageSlot>,
+    /// Findings so far, as they were found.
+    pub found: Mutex<Vec<Diagnostic>>,
+    /// Were the findings of the headers looked for?
+    pub checked: OnceLock<()>,
+}
+
+/// What the tasks of one package leave for each other.
+#[derive(Default)]
+pub struct PackageSlot {
+    /// Its key, known once all inputs' digests are.
+    pub key: OnceLock<(ActionKey, KeyText)>,
+    /// Its result from the cache, and that there is none.
+    pub cached: OnceLock<Option<Box<PackageResult>>>,
+    /// The manifest to package.
+    pub composed: OnceLock<Composed>,
+    /// What was put in place.
+    pub built: Mutex<Vec<Built>>,
+}
+
+impl Job {
+    /// The work on an expert, not yet begun.
+    pub fn new(number: usize, target: Arc<Target>, why: String, previous: Record) -> Self {
+        Self { number, target, why, previous, open: Mutex::new(None), expected: OnceLock::new() }
+    }
+
+    /// Opens the job, with the first look that was taken when it was planned or a new one.
+    pub fn open(&self) -> Result<Arc<Open>> {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(open) = &*open {
+            return Ok(Arc::clone(open));
+        }
+        let survey = Survey::take(&self.target)?;
+        let files = || survey.files.iter().map(SourceFile::is_small);
+        if self.expected.get().is_some_and(|expected| !files().eq(expected.iter().copied())) {
+            return Err(Error::Invalid(vec![
+                Diagnostic::new(&FILE_CHANGED, "files came, went or grew while the expert was waiting to be built")
+                    .help("build again when nothing changes the expert's folder"),
+            ]));
+        }
+        Ok(Arc::clone(open.insert(Arc::new(self.holding(survey)))))
+    }
+
+    /// Opens the job with this first look.
+    pub fn open_with(&self, survey: Survey) {
+        let held = Arc::new(self.holding(survey));
+        *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
+    }
+
+    /// Says which files the plan is made of.
+    pub fn expect(&self, files: Vec<bool>) {
+        let _ = self.expected.set(files);
+    }
+
+    /// How the user knows the expert: its name, or its folder while the manifest is not read.
+    pub fn name(&self) -> String {
+        let open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        open.as_ref().map_or_else(|| self.target.key().to_owned(), |open| open.name(&self.target))
+    }
+
+    /// Lets go of all that is held.
+    pub fn close(&self) {
+        *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    fn holding(&self, survey: Survey) -> Open {
+        let files = survey
+            .files
+            .iter()
+            .map(|file| FileSlot::new(file, &self.target.folder, self.remembered(file.path.as_str(), &file.stat)));
+        Open {
+            files: files.collect(),
+            packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
+            found: Mutex::new(survey.found.clone()),
+            checked: OnceLock::new(),
+            survey,
+        }
+    }
+
+    /// What the index knows of the content of a file with this stat.
+    fn remembered(&self, path: &str, stat: &crate::store::Stat) -> Option<(Digest, Sha256)> {
+        let path = self.path_in_repo(path);
+        let input = self.previous.inputs.binary_search_by(|i| i.seen.path.as_str().cmp(&path)).ok()?;
+        let input = &self.previous.inputs[input];
+        (input.seen.stat == Some(*stat)).then_some((input.digest, input.sha256))
+    }
+
+    /// A path below the expert as a path below the repo.
+    pub fn path_in_repo(&self, path: &str) -> String {
+        match self.target.key() {
+            "." => path.to_owned(),
+            key => format!("{key}/{path}"),
+        }
+    }
+
+    /// How the user knows this expert: its folder, or the repo's only expert by its file.
+    pub fn shown(&self, path: &RelPath) -> String {
+        self.path_in_repo(path.as_str())
+    }
+
+    /// What the index shall remember, now that all packages are in place.
+    pub fn finish(&self, open: &Open, memo: Vec<u8>) -> Result<Finished> {
+        let survey = &open.survey;
+        let racy = |stat: crate::store::Stat| (!stat.is_racy(survey.at)).then_some(stat);
+        let mut inputs = vec![Input {
+            seen: Seen { path: self.shown(&survey.manifest_file.path), stat: racy(survey.manifest_file.stat) },
+            digest: survey.manifest_digest,
+            sha256: survey.manifest_sha256,
+        }];
+        for (file, slot) in survey.files.iter().zip(&open.files) {
+            let (digest, sha256) =
+                slot.digests().ok_or_else(|| Error::Bug(format!("`{}` was never hashed", file.path)))?;
+            inputs.push(Input { seen: Seen { path: self.shown(&file.path), stat: racy(file.stat) }, digest, sha256 });
+        }
+        inputs.sort_by(|a, b| a.seen.path.cmp(&b.seen.path));
+        let mut outputs = Vec::new();
+        for package in &open.packages {
+            outputs.extend(package.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned());
+        }
+        let mut folders = Vec::new();
+        let mut written = Vec::new();
+        for listed in &survey.folders {
+            let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
+            let disk =
+                listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
+            if disk == self.target.output_folder() {
+                written.push((folders.len(), disk, listed.fingerprint));
+            }
+            folders.push(Seen { path, stat: listed.stat.and_then(racy) });
+        }
+        let settings = self.target.fingerprint();
+        Ok(Finished { record: Record { settings, folders, inputs, outputs, memo }, written })
+    }
+}
+
+/// A finished expert on its way into the index.
+pub struct Finished {
+    /// What to remember.
+    pub record: Record,
+    /// Folders of the record that packages were written to, by index: where they lie, and the fingerprint of the names
+    /// they had. Writing a package changes the folder's times, so its stat is taken once more at the end.
+    pub written: Vec<(usize, PathBuf, [u8; 32])>,
+}
+
+impl Open {
+    /// Adds findings.
+    pub fn find(&self, more: impl IntoIterator<Item = Diagnostic>) {
+        self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(more);
+    }
+
+    /// The findings under the expert's levels, sorted.
+    pub fn findings(&self, target: &Target) -> Vec<Diagnostic> {
+        let found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut found = target.lints.apply(found);
+        for d in &mut found {
+            d.expert = Some(self.name(target));
+        }
+        found
+    }
+
+    /// The expert's name, or its folder where the manifest cannot be read.
+    pub fn name(&self, target: &Target) -> String {
+        match &self.survey.manifest {
+            Some(manifest) if !manifest.name.is_empty() => manifest.name.clone(),
+            _ => target.key().to_owned(),
+        }
+    }
+
+    /// The slot of a file.
+    pub fn file(&self, source: &RelPath) -> Option<&FileSlot> {
+        let at = self.survey.files.binary_search_by(|f| f.path.cmp(source)).ok()?;
+        self.files.get(at)
+    }
+
+    /// The members of a package, for reports; the manifest is not among them.
+    pub fn members(&self, package: usize) -> Vec<Member> {
+        let mut members = Vec::new();
+        for plan in &self.survey.layouts[package].members {
+            if let Some((digest, sha256)) = self.file(&plan.source).and_then(FileSlot::digests) {
+                members.push(Member { path: plan.path.clone(), bytes: digest.size(), sha256, digest: Some(digest) });
+            }
+        }
+        members
+    }
+}

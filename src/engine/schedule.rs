@@ -1,0 +1,354 @@
+//! Runs a plan: hands ready tasks to threads, tells events in one order, decides what failure stops.
+//!
+//! One thread coordinates: it alone knows which tasks wait for what, and it alone speaks to the observer. Workers send
+//! it what became of their task. Without `keep_going` the first failure lets running tasks end and starts no more.
+
+#![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::base::event::{Observer, Status};
+use crate::base::{Diagnostic, Error, Event, Result};
+use crate::engine::job::Job;
+use crate::engine::plan::{Plan, Task};
+use crate::engine::pool::Next;
+use crate::engine::scratch::Scratch;
+use crate::engine::tasks::{Context, Done, archive, compose, hash, validate};
+
+/// How a run went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Packages that were written new.
+    pub built: usize,
+    /// Packages that the cache gave back.
+    pub restored: usize,
+    /// Packages whose bytes were there already.
+    pub unchanged: usize,
+    /// Errors, by job.
+    pub failed: BTreeMap<usize, Error>,
+    /// Jobs that were not finished because of others' failures or because the run was stopped.
+    pub skipped: Vec<usize>,
+    /// Jobs that were finished.
+    pub finished: Vec<usize>,
+    /// Warnings told.
+    pub warnings: usize,
+    /// Results found in the cache.
+    pub hits: u64,
+    /// Results not found.
+    pub misses: u64,
+}
+
+enum Message {
+    Started { id: usize, thread: usize, at_us: u64 },
+    Ended { id: usize, at_us: u64, result: Result<Done> },
+}
+
+/// Runs the plan. `finished` is called with each job as soon as its last task is done, before it is closed.
+pub fn run(
+    plan: &Plan,
+    jobs: &[Job],
+    context: &Context<'_>,
+    packages: bool,
+    keep_going: bool,
+    observer: &mut dyn Observer,
+    finished: &mut dyn FnMut(&Job) -> Result<()>,
+) -> Result<Outcome> {
+    let (sender, receiver) = channel();
+    let pool = context.pool;
+    std::thread::scope(|scope| {
+        for thread in 0..pool.threads() {
+            let sender = sender.clone();
+            std::thread::Builder::new()
+                .name(format!("worker-{thread}"))
+                .spawn_scoped(scope, move || work(thread, plan, jobs, context, packages, &sender))
+                .map_err(|e| Error::io("start a thread of", ".", e))
+                .inspect_err(|_| pool.close())?;
+        }
+        drop(sender);
+        let outcome = Coordinator::new(plan, jobs, context, keep_going, observer, finished).run(&receiver);
+        pool.close();
+        outcome
+    })
+}
+
+fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, packages: bool, sender: &Sender<Message>) {
+    let mut scratch = Scratch::default();
+    let now = || context.started.elapsed().as_micros() as u64;
+    loop {
+        match context.pool.next() {
+            Next::Closed => return,
+            // A panic of an assist is told by its owner, who never gets its chunk.
+            Next::Assist(assist) => drop(catch_unwind(AssertUnwindSafe(|| assist(&mut scratch)))),
+            Next::Task(id) => {
+                let task = plan.task(id);
+                let _ = sender.send(Message::Started { id, thread, at_us: now() });
+                let run = || perform(task, &jobs[task.job()], context, packages, &mut scratch);
+                let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+                    scratch = Scratch::default();
+                    Err(Error::Bug(panic_text(&*panic)))
+                });
+                let _ = sender.send(Message::Ended { id, at_us: now(), result });
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a task panicked".into())
+}
+
+fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch: &mut Scratch) -> Result<Done> {
+    if context.pool.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let open = job.open()?;
+    match task {
+        Task::Hash { file, .. } => {
+            let slot = open
+                .files
+                .get(file)
+                .ok_or_else(|| Error::Bug("the expert's files are not those of the plan".into()))?;
+            if slot.is_small() {
+                return hash::small(slot);
+            }
+            let all_cached = open.packages.iter().all(|p| matches!(p.cached.get(), Some(Some(_))));
+            if all_cached {
+                return Ok(Done::new(Status::Cached));
+            }
+            hash::big(slot, packages.then_some(job.target.codec), context, scratch)
+        }
+        Task::Headers { .. } => validate::headers(job, &open, context, scratch),
+        Task::Contents { .. } => validate::contents(job, &open),
+        Task::Compose { package, .. } => compose::compose(job, &open, package, context),
+        Task::Archive { package, .. } => archive::archive(job, &open, package, context, scratch),
+    }
+}
+
+struct Coordinator<'c, 'o, 'x> {
+    plan: &'c Plan,
+    jobs: &'c [Job],
+    context: &'c Context<'x>,
+    keep_going: bool,
+    observer: &'o mut dyn Observer,
+    finished: &'o mut dyn FnMut(&Job) -> Result<()>,
+    waits: Vec<usize>,
+    state: Vec<State>,
+    /// Tasks of each job that have not ended.
+    left: Vec<usize>,
+    running: usize,
+    stopping: bool,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Queued,
+    Ended,
+    Skipped,
+}
+
+impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
+    fn new(
+        plan: &'c Plan,
+        jobs: &'c [Job],
+        context: &'c Context<'x>,
+        keep_going: bool,
+        observer: &'o mut dyn Observer,
+        finished: &'o mut dyn FnMut(&Job) -> Result<()>,
+    ) -> Self {
+        let mut left = vec![0; jobs.len()];
+        for id in 0..plan.len() {
+            left[plan.task(id).job()] += 1;
+        }
+        Self {
+            plan,
+            jobs,
+            context,
+            keep_going,
+            observer,
+            finished,
+            waits: plan.waits(),
+            state: vec![State::Waiting; plan.len()],
+            left,
+            running: 0,
+            stopping: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    fn run(mut self, receiver: &Receiver<Message>) -> Result<Outcome> {
+        let ready: Vec<usize> = (0..self.plan.len()).filter(|id| self.waits[*id] == 0).collect();
+        self.queue(ready);
+        while self.running > 0 {
+            let Ok(message) = receiver.recv() else {
+                return Err(Error::Bug("all workers went away".into()));
+            };
+            match message {
+                Message::Started { id, thread, at_us } => self.started(id, thread, at_us),
+                Message::Ended { id, at_us, result } => self.ended(id, at_us, result)?,
+            }
+        }
+        for id in 0..self.plan.len() {
+            if self.state[id] == State::Waiting {
+                self.skip(id);
+            }
+        }
+        self.outcome.skipped.sort_unstable();
+        self.outcome.skipped.dedup();
+        Ok(self.outcome)
+    }
+
+    fn queue(&mut self, tasks: Vec<usize>) {
+        for id in &tasks {
+            self.state[*id] = State::Queued;
+        }
+        self.running += tasks.len();
+        self.context.pool.add(tasks);
+    }
+
+    fn started(&mut self, id: usize, thread: usize, at_us: u64) {
+        let task = self.plan.task(id);
+        let job = &self.jobs[task.job()];
+        let open = job.open().ok();
+        let subject = match (task, &open) {
+            (Task::Hash { file, .. }, Some(open)) => {
+                open.survey.files.get(file).map_or_else(String::new, |f| f.path.to_string())
+            }
+            (Task::Headers { .. }, _) => "headers".into(),
+            (Task::Contents { .. }, _) => "contents".into(),
+            (Task::Compose { package, .. } | Task::Archive { package, .. }, Some(open)) => open
+                .survey
+                .manifest
+                .as_ref()
+                .and_then(|m| Some(m.base_models.get(open.survey.layouts.get(package)?.model)?.name.clone()))
+                .unwrap_or_default(),
+            _ => String::new(),
+        };
+        let expert = open.map_or_else(|| job.target.key().to_owned(), |open| open.name(&job.target));
+        let event = Event::TaskStart { id, task: task.kind(), expert, subject, why: job.why.clone(), thread, at_us };
+        self.observer.on(&event);
+    }
+
+    fn ended(&mut self, id: usize, at_us: u64, result: Result<Done>) -> Result<()> {
+        self.running -= 1;
+        self.state[id] = State::Ended;
+        let task = self.plan.task(id);
+        let job = task.job();
+        self.left[job] -= 1;
+        match result {
+            Ok(done) => {
+                self.outcome.hits += done.hits;
+                self.outcome.misses += done.misses;
+                self.observer.on(&Event::TaskFinish {
+                    id,
+                    status: done.status,
+                    segments_made: done.segments_made,
+                    segments_reused: done.segments_reused,
+                    bytes_read: done.bytes_read,
+                    at_us,
+                });
+                for message in done.notices {
+                    self.observer.on(&Event::Notice { message });
+                }
+                if matches!(task, Task::Archive { .. }) {
+                    match done.status {
+                        Status::Unchanged => self.outcome.unchanged += 1,
+                        Status::Cached => self.outcome.restored += 1,
+                        _ => self.outcome.built += 1,
+                    }
+                }
+                if let Some(artifact) = done.artifact {
+                    self.observer.on(&artifact);
+                }
+                if matches!(task, Task::Contents { .. }) {
+                    self.tell_findings(job);
+                }
+                if self.left[job] == 0 && !self.outcome.failed.contains_key(&job) {
+                    self.outcome.finished.push(job);
+                    (self.finished)(&self.jobs[job])?;
+                    self.jobs[job].close();
+                }
+                let mut ready = Vec::new();
+                for next in self.plan.after(id) {
+                    self.waits[next] -= 1;
+                    if self.waits[next] == 0 && self.state[next] == State::Waiting {
+                        ready.push(next);
+                    }
+                }
+                if !self.stopping {
+                    self.queue(ready);
+                }
+            }
+            Err(error) => self.fail(id, at_us, error),
+        }
+        Ok(())
+    }
+
+    fn tell_findings(&mut self, job: usize) {
+        let Ok(open) = self.jobs[job].open() else { return };
+        for found in open.findings(&self.jobs[job].target) {
+            self.tell(found);
+        }
+    }
+
+    fn tell(&mut self, found: Diagnostic) {
+        if found.severity == crate::base::Severity::Warning {
+            self.outcome.warnings += 1;
+        }
+        self.observer.on(&Event::Diagnostic(Box::new(found)));
+    }
+
+    fn fail(&mut self, id: usize, at_us: u64, error: Error) {
+        let task = self.plan.task(id);
+        let job = task.job();
+        self.observer.on(&Event::TaskFinish {
+            id,
+            status: Status::Failed,
+            segments_made: 0,
+            segments_reused: 0,
+            bytes_read: 0,
+            at_us,
+        });
+        let name = self.jobs[job]
+            .open()
+            .map_or_else(|_| self.jobs[job].target.key().to_owned(), |o| o.name(&self.jobs[job].target));
+        for found in error.diagnostics().to_vec() {
+            let mut found = found;
+            found.expert.get_or_insert_with(|| name.clone());
+            self.tell(found);
+        }
+        if matches!(error, Error::Interrupted) || !self.keep_going {
+            self.stopping = true;
+            for waiting in self.context.pool.drain() {
+                self.running -= 1;
+                self.skip(waiting);
+            }
+        }
+        // Of several failures of one job the first is its reason.
+        self.outcome.failed.entry(job).or_insert(error);
+        let mut cut = vec![id];
+        while let Some(id) = cut.pop() {
+            let after: Vec<usize> = self.plan.after(id).collect();
+            for next in after {
+                if self.state[next] == State::Waiting {
+                    self.skip(next);
+                    cut.push(next);
+                }
+            }
+        }
+        self.jobs[job].close();
+    }
+
+    fn skip(&mut self, id: usize) {
+        self.state[id] = State::Skipped;
+        let job = self.plan.task(id).job();
+        self.left[job] -= 1;
+        if !self.outcome.failed.contains_key(&job) {
+            self.outcome.skipped.push(job);
+        }
+    }
+}

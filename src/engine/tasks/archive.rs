@@ -1,0 +1,298 @@
+//! `archive`: the package in its place: unchanged, restored from the cache, or assembled.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use crate::base::event::{Member, Status};
+use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
+use crate::engine::files::FileSlot;
+use crate::engine::job::{Job, Open};
+use crate::engine::key::KeyText;
+use crate::engine::record::{KeptFinding, PackageResult};
+use crate::engine::scratch::Scratch;
+use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, write};
+use crate::engine::tasks::{Context, Done, compose, hash};
+use crate::store::index::{Built, Seen};
+use crate::store::{ActionKey, Stat, fs, output};
+
+/// Puts the package in its place.
+pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    let mut done = Done::new(Status::Done);
+    let began = context.started.elapsed();
+    let manifest = open.survey.manifest.as_ref().ok_or_else(|| Error::Bug("archiving without a manifest".into()))?;
+    let model = &manifest.base_models[open.survey.layouts[package].model];
+    let target = job.target.output(manifest, model).map_err(|found| Error::Invalid(vec![*found]))?;
+    let (key, text) =
+        open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    let cached = open.packages[package].cached.get().and_then(Option::as_deref);
+    let made = match cached {
+        Some(result) => match restore(result, job, &target, context, scratch, &mut done)? {
+            true => Some((result.sha256, result.bytes, result.members.clone())),
+            false => None,
+        },
+        None => None,
+    };
+    let (sha256, bytes, members) = match made {
+        Some(made) => made,
+        None => {
+            let work = Work { job, open, package, target: &target, text: &text, key };
+            work.assemble(context, scratch, &mut done, began)?
+        }
+    };
+    side_file(&target, sha256)?;
+    remember(job, open, package, &target, sha256, key)?;
+    done.artifact = Some(Event::Artifact {
+        expert: manifest.name.clone(),
+        path: target.to_string_lossy().into_owned(),
+        sha256,
+        bytes,
+        signed: job.target.signer.is_some(),
+        status: done.status,
+        files: members,
+        segments_made: done.segments_made,
+        segments_reused: done.segments_reused,
+        took_us: (context.started.elapsed() - began).as_micros() as u64,
+    });
+    Ok(done)
+}
+
+/// Restores a package from the cache. `false` where the cache has lost a part of it.
+fn restore(
+    result: &PackageResult,
+    job: &Job,
+    target: &Path,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    done: &mut Done,
+) -> Result<bool> {
+    if stands(job, target, result.sha256, result.bytes, context)? {
+        done.status = Status::Unchanged;
+        return Ok(true);
+    }
+    match write(&result.pieces, &result.inline, target, context, scratch) {
+        Ok((output, sha256)) if sha256 == result.sha256 => {
+            output.commit()?;
+            done.status = Status::Cached;
+            done.segments_reused += result.segments;
+            Ok(true)
+        }
+        Ok(_) => {
+            done.notices.push(format!("the cached package for `{}` was damaged; it is made again", target.display()));
+            Ok(false)
+        }
+        Err(Unwritten::Lost(_)) => {
+            done.notices.push(format!("the cache has lost a part of `{}`; it is made again", target.display()));
+            Ok(false)
+        }
+        Err(Unwritten::Failed(e)) => Err(e),
+    }
+}
+
+/// Does this very package stand at its place already?
+fn stands(job: &Job, target: &Path, sha256: Sha256, bytes: u64, context: &Context<'_>) -> Result<bool> {
+    let Ok(stat) = Stat::of(target) else { return Ok(false) };
+    if context.force || !stat.is_file() || stat.size != bytes {
+        return Ok(false);
+    }
+    let path = output_path(job, target);
+    if job.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
+        return Ok(true);
+    }
+    Ok(file_sha256(target)? == sha256)
+}
+
+/// SHA-256 of a file.
+fn file_sha256(path: &Path) -> Result<Sha256> {
+    let (mut file, _) = fs::open(path)?;
+    let mut sha = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", path, e))? {
+            0 => break,
+            count => sha.update(&buffer[..count]),
+        }
+    }
+    Ok(Sha256::new(sha.finalize().into()))
+}
+
+struct Work<'w> {
+    job: &'w Job,
+    open: &'w Open,
+    package: usize,
+    target: &'w Path,
+    text: &'w KeyText,
+    key: ActionKey,
+}
+
+impl Work<'_> {
+    fn assemble(
+        &self,
+        context: &Context<'_>,
+        scratch: &mut Scratch,
+        done: &mut Done,
+        began: std::time::Duration,
+    ) -> Result<(Sha256, u64, Vec<Member>)> {
+        compose::composed(self.job, self.open, self.package)?;
+        // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
+        for _ in 0..3 {
+            let stretches = self.stretches(context, scratch, done)?;
+            match write(&stretches.pieces, &stretches.inline, self.target, context, scratch) {
+                Ok((output, sha256)) => {
+                    let bytes = stretches.len();
+                    if stands(self.job, self.target, sha256, bytes, context)? {
+                        done.status = Status::Unchanged;
+                    } else {
+                        output.commit()?;
+                        done.status = Status::Done;
+                    }
+                    let members = self.members();
+                    self.keep(stretches, sha256, &members, context, began)?;
+                    return Ok((sha256, bytes, members));
+                }
+                Err(Unwritten::Lost(digest)) => {
+                    for slot in &self.open.files {
+                        let lost = |packed: &crate::engine::files::Packed| matches!(packed, crate::engine::files::Packed::Blob(blob, _) if *blob == digest);
+                        if slot.packed().as_deref().is_some_and(lost) {
+                            slot.set_packed(None);
+                        }
+                    }
+                }
+                Err(Unwritten::Failed(e)) => return Err(e),
+            }
+        }
+        let gone = std::io::Error::other("the cache keeps losing what was just written to it");
+        Err(Error::io("assemble", self.target, gone))
+    }
+
+    /// The package, stretch by stretch.
+    fn stretches(&self, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Stretches> {
+        let target = &self.job.target;
+        let layout = &self.open.survey.layouts[self.package];
+        let composed = self.open.packages[self.package].composed.get();
+        let composed = composed.ok_or_else(|| Error::Bug("a package without a manifest".into()))?;
+        let mut packed = Vec::with_capacity(layout.members.len());
+        for member in &layout.members {
+            let slot = self.slot(&member.source)?;
+            if slot.stat.size <= crate::engine::survey::SMALL {
+                hash::pack_small(slot, target.codec, context, scratch, done)?;
+            } else {
+                let more = hash::big(slot, Some(target.codec), context, scratch)?;
+                done.segments_made += more.segments_made;
+                done.segments_reused += more.segments_reused;
+                done.bytes_read += more.bytes_read;
+            }
+            packed.push(slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?);
+        }
+        let mut assembler = Assembler::new(target.codec, target.mtime(), scratch);
+        assembler.inline(&path("manifest.json")?, composed.text().as_bytes());
+        let signature = signature_of(composed);
+        let mut signature = signature.as_deref().map(|text| (path("signature.sig"), text));
+        for (member, packed) in layout.members.iter().zip(&packed) {
+            if signature.as_ref().is_some_and(|_| member.path.as_str() > "signature.sig")
+                && let Some((path, text)) = signature.take()
+            {
+                assembler.inline(&path?, text.as_bytes());
+            }
+            let size = self.slot(&member.source)?.stat.size;
+            assembler.member(&member.path, size, packed);
+        }
+        if let Some((path, text)) = signature {
+            assembler.inline(&path?, text.as_bytes());
+        }
+        Ok(assembler.finish())
+    }
+
+    fn slot(&self, source: &RelPath) -> Result<&FileSlot> {
+        self.open.file(source).ok_or_else(|| Error::Bug(format!("`{source}` has no slot")))
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let mut members = Vec::new();
+        if let Some(composed) = self.open.packages[self.package].composed.get() {
+            let text = composed.text();
+            let path = path("manifest.json").into_iter();
+            members.extend(path.map(|path| Member {
+                path,
+                bytes: text.len() as u64,
+                sha256: composed.manifest_sha256(),
+                digest: Some(Digest::of(text.as_bytes())),
+            }));
+        }
+        members.extend(self.open.members(self.package));
+        members
+    }
+
+    /// Remembers the result, unless it is signed: what is signed is made where the key is.
+    fn keep(
+        &self,
+        stretches: Stretches,
+        sha256: Sha256,
+        members: &[Member],
+        context: &Context<'_>,
+        began: std::time::Duration,
+    ) -> Result<()> {
+        if self.job.target.signer.is_some() {
+            return Ok(());
+        }
+        let warnings = self.open.findings(&self.job.target);
+        let result = PackageResult {
+            sha256,
+            bytes: stretches.len(),
+            members: members.to_vec(),
+            segments: stretches.segments,
+            warnings: warnings.iter().map(KeptFinding::of).collect(),
+            key_text: self.text.as_str().to_owned(),
+            took_us: (context.started.elapsed() - began).as_micros() as u64,
+            pieces: stretches.pieces,
+            inline: stretches.inline,
+        };
+        context.cache.put_result(self.key, &result.encode())
+    }
+}
+
+fn path(text: &str) -> Result<RelPath> {
+    RelPath::new(text).map_err(|e| Error::Bug(format!("`{text}`: {e}")))
+}
+
+/// The signature in the composed manifest, as the entry `signature.sig` has it.
+fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<Arc<str>> {
+    Some(composed.root().pointer("/integrity/signature")?.as_str()?.into())
+}
+
+/// Writes `<package>.sha256` in the form of `sha256sum -c`, if it is not there.
+fn side_file(target: &Path, sha256: Sha256) -> Result<()> {
+    let name = target.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let text = format!("{sha256}  {name}\n");
+    let path = side_path(target);
+    if matches!(fs::read(&path, 4096), Ok(Some((bytes, _))) if bytes == text.as_bytes()) {
+        return Ok(());
+    }
+    output::write(&path, text.as_bytes())
+}
+
+/// Where the checksum of a package lies.
+pub fn side_path(target: &Path) -> std::path::PathBuf {
+    let mut path = target.as_os_str().to_owned();
+    path.push(".sha256");
+    path.into()
+}
+
+/// The output's path as the index keeps it: below the repo where it is, else absolute.
+fn output_path(job: &Job, target: &Path) -> String {
+    match target.strip_prefix(&job.target.folder) {
+        Ok(below) => job.path_in_repo(&below.to_string_lossy()),
+        Err(_) => target.to_string_lossy().into_owned(),
+    }
+}
+
+fn remember(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha256, key: ActionKey) -> Result<()> {
+    let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    built.clear();
+    for (path, is_package) in [(target.to_path_buf(), true), (side_path(target), false)] {
+        let stat = Stat::of(&path).map_err(|e| Error::io("read", &path, e))?;
+        built.push(Built { seen: Seen { path: output_path(job, &path), stat: Some(stat) }, sha256, key, is_package });
+    }
+    Ok(())
+}

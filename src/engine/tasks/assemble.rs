@@ -1,0 +1,206 @@
+//! Puts a package together: tar headers between members whose packed bytes are already there, and writes it whole.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use sha2::Digest as _;
+
+use crate::base::{Digest, Error, RelPath, Sha256};
+use crate::engine::files::Packed;
+use crate::engine::record::Piece;
+use crate::engine::scratch::Scratch;
+use crate::engine::tasks::{Context, hash};
+use crate::format::segment::{Assembly, Codec, Segment};
+use crate::format::tar;
+use crate::store::Output;
+
+/// The stretches of a package: bytes that are here, and blobs of the cache.
+#[derive(Debug, Default)]
+pub struct Stretches {
+    /// In order.
+    pub pieces: Vec<Piece>,
+    /// The bytes of the inline ones, one after the other.
+    pub inline: Vec<u8>,
+    /// How many segments there are.
+    pub segments: u64,
+}
+
+impl Stretches {
+    fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.inline.extend_from_slice(bytes);
+        match self.pieces.last_mut() {
+            Some(Piece::Inline(length)) => *length += bytes.len() as u64,
+            _ => self.pieces.push(Piece::Inline(bytes.len() as u64)),
+        }
+    }
+
+    /// Size of the package.
+    pub fn len(&self) -> u64 {
+        self.pieces
+            .iter()
+            .map(|p| match p {
+                Piece::Inline(length) => *length,
+                Piece::Blob(digest) => digest.size(),
+            })
+            .sum()
+    }
+
+    /// Is there nothing?
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
+/// Builds the stretches of a package, member by member.
+pub struct Assembler<'s> {
+    codec: Codec,
+    mtime: u64,
+    assembly: Assembly,
+    stretches: Stretches,
+    /// Padding of the last member: it belongs to the segment of the next header.
+    padding: usize,
+    scratch: &'s mut Scratch,
+}
+
+impl<'s> Assembler<'s> {
+    /// Begins a package.
+    pub fn new(codec: Codec, mtime: u64, scratch: &'s mut Scratch) -> Self {
+        let assembly = Assembly::new(codec);
+        let mut stretches = Stretches::default();
+        stretches.push(&assembly.start());
+        Self { codec, mtime, assembly, stretches, padding: 0, scratch }
+    }
+
+    /// Adds a member.
+    pub fn member(&mut self, path: &RelPath, size: u64, packed: &Packed) {
+        self.glue(tar::header(path, size, self.mtime));
+        match packed {
+            Packed::Inline(bytes, segments) => {
+                self.segments(segments);
+                self.stretches.push(bytes);
+            }
+            Packed::Blob(digest, segments) => {
+                self.segments(segments);
+                self.stretches.pieces.push(Piece::Blob(*digest));
+            }
+        }
+        self.padding = tar::padding(size);
+    }
+
+    /// Adds a member whose bytes are here and shall not be cached by themselves.
+    pub fn inline(&mut self, path: &RelPath, content: &[u8]) {
+        let (packed, segments) = hash::pack_bytes(content, self.codec, self.scratch);
+        self.member(path, content.len() as u64, &Packed::Inline(packed, segments));
+    }
+
+    /// Ends the package.
+    pub fn finish(mut self) -> Stretches {
+        self.glue(tar::END.to_vec());
+        let end = self.assembly.finish();
+        self.stretches.push(&end);
+        self.stretches
+    }
+
+    fn glue(&mut self, header: Vec<u8>) {
+        let mut bytes = vec![0; self.padding];
+        bytes.extend_from_slice(&header);
+        let (packed, segments) = hash::pack_bytes(&bytes, self.codec, self.scratch);
+        self.segments(&segments);
+        self.stretches.push(&packed);
+    }
+
+    fn segments(&mut self, segments: &[Segment]) {
+        for segment in segments {
+            self.assembly.push(segment);
+        }
+        self.stretches.segments += segments.len() as u64;
+    }
+}
+
+/// Why a package could not be written from its stretches.
+pub enum Unwritten {
+    /// A blob is gone or damaged: it must be made again.
+    Lost(Digest),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unwritten {
+    fn from(e: Error) -> Self {
+        Self::Failed(e)
+    }
+}
+
+/// Writes the package into a temporary beside its place. Blobs that this run did not write itself are checked.
+pub fn write(
+    pieces: &[Piece],
+    mut inline: &[u8],
+    target: &Path,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+) -> std::result::Result<(Output, Sha256), Unwritten> {
+    let mut output = Output::create(target)?;
+    let size = pieces.iter().map(|p| match p {
+        Piece::Inline(length) => *length,
+        Piece::Blob(digest) => digest.size(),
+    });
+    output.reserve(size.sum())?;
+    let mut sha = sha2::Sha256::new();
+    for piece in pieces {
+        match piece {
+            Piece::Inline(length) => {
+                let (now, rest) = inline.split_at(*length as usize);
+                sha.update(now);
+                output.write(now)?;
+                inline = rest;
+            }
+            Piece::Blob(digest) => {
+                let Some(file) = context.cache.blob(digest)? else { return Err(Unwritten::Lost(*digest)) };
+                copy_blob(file, digest, &mut output, &mut sha, context, &mut scratch.buffer)?;
+            }
+        }
+    }
+    Ok((output, Sha256::new(sha.finalize().into())))
+}
+
+fn copy_blob(
+    mut file: File,
+    digest: &Digest,
+    output: &mut Output,
+    sha: &mut sha2::Sha256,
+    context: &Context<'_>,
+    buffer: &mut Vec<u8>,
+) -> std::result::Result<(), Unwritten> {
+    let check = !context.has_written(digest);
+    let mut hasher = blake3::Hasher::new();
+    let mut left = digest.size();
+    buffer.resize(1 << 20, 0);
+    while left > 0 {
+        if context.pool.is_cancelled() {
+            return Err(Unwritten::Failed(Error::Interrupted));
+        }
+        let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count =
+            file.read(&mut buffer[..room]).map_err(|e| Error::io("read from the cache for", output.target(), e))?;
+        if count == 0 {
+            context.cache.forget_blob(digest);
+            return Err(Unwritten::Lost(*digest));
+        }
+        let bytes = &buffer[..count];
+        if check {
+            hasher.update(bytes);
+        }
+        sha.update(bytes);
+        output.write(bytes)?;
+        left -= count as u64;
+    }
+    if check && hasher.finalize().as_bytes() != digest.hash() {
+        context.cache.forget_blob(digest);
+        return Err(Unwritten::Lost(*digest));
+    }
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! `hash`: the digests of one file, and for big ones its packed segments, in one reading.
+//!
+//! Three ways, the cheapest that serves: the index knows the digest and the cache the segments (nothing is read); a
+//! *hint* in the cache says that a file of this size and these samples was packed before (BLAKE3 alone, then the cached
+//! result); else the whole pass. A small file is read in one gulp and packed when its package is written.
+
+use std::path::Path;
+
+use crate::base::event::Status;
+use crate::base::{Digest, Error, Result};
+use crate::engine::files::{FileSlot, Packed};
+use crate::engine::key::KeyText;
+use crate::engine::layout::Role;
+use crate::engine::record::{FileResult, PackedSegment, decode, encode};
+use crate::engine::scratch::Scratch;
+use crate::engine::stream::{Passed, Sinks, Source, pass};
+use crate::engine::tasks::{Context, Done};
+use crate::format::safetensors::{Header, Scan, ScanReport};
+use crate::format::segment::{Codec, SEGMENT, Segment};
+use crate::store::{ActionKey, BlobWriter};
+
+/// Packed bytes up to this length stay inside the package's record: a file of their own would take as much room.
+const INLINE: usize = 4096;
+
+/// Hashes a small file.
+pub fn small(slot: &FileSlot) -> Result<Done> {
+    if slot.digest().is_some() {
+        return Ok(Done::new(Status::Cached));
+    }
+    let (_, read) = slot.content()?;
+    Ok(Done { bytes_read: read, ..Done::new(Status::Done) })
+}
+
+/// Hashes a big file; with a codec, its packed bytes are in the cache afterwards.
+pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    let mut done = Done::new(Status::Cached);
+    let Some(codec) = codec else {
+        let scan_known = slot.scan.get().is_some() || !matches!(slot.role, Role::Weights(_));
+        if slot.digest().is_none() || !scan_known {
+            whole_pass(slot, None, context, scratch, &mut done)?;
+        }
+        return Ok(done);
+    };
+    if slot.packed().is_some() {
+        return Ok(done);
+    }
+    let hint = hint_key(slot)?;
+    if slot.digest().is_none()
+        && let Some(kept) = slot.kept()
+    {
+        slot.set_digest(Digest::of(&kept))?;
+    }
+    let digest = match slot.digest() {
+        Some(digest) => Some(digest),
+        None if context.result(hint, &mut done)?.is_some() => Some(digest_alone(slot, context, scratch, &mut done)?),
+        None => None,
+    };
+    if let Some(digest) = digest {
+        let key = KeyText::file(&digest, codec).key();
+        let _flight = context.flights.board(key, context.pool, scratch);
+        if take_cached(slot, key, digest, context, &mut done)? {
+            return Ok(done);
+        }
+        return whole_pass(slot, Some((codec, hint)), context, scratch, &mut done).map(|()| done);
+    }
+    whole_pass(slot, Some((codec, hint)), context, scratch, &mut done)?;
+    Ok(done)
+}
+
+/// Takes the file's result from the cache, if it and its blob are there.
+fn take_cached(
+    slot: &FileSlot,
+    key: ActionKey,
+    digest: Digest,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<bool> {
+    let Some(record) = context.result(key, done)? else { return Ok(false) };
+    let Some((result, _)) = decode::<FileResult>(&record) else { return Ok(false) };
+    let scan: Option<ScanReport> = match (&slot.role, &result.scan) {
+        (Role::Weights(_), None) => return Ok(false),
+        (Role::Weights(_), Some(value)) => match serde_json::from_value(value.clone()) {
+            Ok(scan) => Some(scan),
+            Err(_) => return Ok(false),
+        },
+        _ => None,
+    };
+    if context.cache.blob(&result.packed)?.is_none() {
+        return Ok(false);
+    }
+    slot.set_digest(digest)?;
+    slot.set_sha256(result.sha256)?;
+    if let Some(scan) = scan {
+        let _ = slot.scan.set(scan);
+    }
+    done.segments_reused += result.segments.len() as u64;
+    let segments = result.segments.into_iter().map(Segment::from).collect();
+    slot.set_packed(Some(Packed::Blob(result.packed, segments)));
+    Ok(true)
+}
+
+/// The digest of a big file, if a hint says that it is worth knowing before anything else.
+pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
+    if slot.digest().is_none() && context.result(hint_key(slot)?, done)?.is_some() {
+        digest_alone(slot, context, scratch, done)?;
+    }
+    Ok(())
+}
+
+/// The digest and nothing else: as fast as the file can be read.
+fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
+    let (file, stat) = slot.open()?;
+    let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: &mut |_| Ok(()), sha256: false };
+    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)?;
+    slot.unchanged(&file, passed.digest.size())?;
+    done.bytes_read += stat.size;
+    done.status = Status::Done;
+    slot.set_digest(passed.digest)?;
+    Ok(passed.digest)
+}
+
+/// Reads it once and does everything.
+fn whole_pass(
+    slot: &FileSlot,
+    pack: Option<(Codec, ActionKey)>,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    done: &mut Done,
+) -> Result<()> {
+    let kept = slot.kept();
+    let opened = if kept.is_none() { Some(slot.open()?) } else { None };
+    let source = match (&kept, &opened) {
+        (Some(bytes), _) => Source::Memory(bytes),
+        (None, Some((file, stat))) => Source::File(file, stat.size),
+        (None, None) => return Err(Error::Bug("a file is neither kept nor open".into())),
+    };
+    let header = weights_header(slot, &source)?;
+    let mut scan = header.as_ref().map(Scan::new);
+    let scanner = scan.as_ref().map(Scan::scanner);
+    let mut writer = match pack {
+        Some(_) => Some(PackedWriter::new(context, source.len())?),
+        None => None,
+    };
+    let passed = {
+        let mut sinks = Sinks {
+            codec: pack.map(|(codec, _)| codec),
+            scanner,
+            scanned: &mut |found| {
+                if let Some(scan) = &mut scan {
+                    scan.merge(found);
+                }
+            },
+            packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
+            sha256: true,
+        };
+        pass(&source, &slot.disk, &mut sinks, context.pool, scratch)?
+    };
+    if let Some((file, stat)) = &opened {
+        slot.unchanged(file, passed.digest.size())?;
+        done.bytes_read += stat.size;
+    }
+    slot.set_digest(passed.digest)?;
+    slot.set_sha256(passed.sha256)?;
+    let report = match (scan, &header) {
+        (Some(scan), Some(header)) => scan.finish(header).ok(),
+        _ => None,
+    };
+    if let (Some(writer), Some((codec, hint))) = (writer, pack) {
+        keep(&passed, writer, report.as_ref(), codec, hint, context, slot)?;
+        done.segments_made += passed.segments.len() as u64;
+    }
+    if let Some(report) = report {
+        let _ = slot.scan.set(report);
+    }
+    done.status = Status::Done;
+    Ok(())
+}
+
+/// Puts the packed bytes and the file's result into the cache.
+fn keep(
+    passed: &Passed,
+    writer: PackedWriter,
+    report: Option<&ScanReport>,
+    codec: Codec,
+    hint: ActionKey,
+    context: &Context<'_>,
+    slot: &FileSlot,
+) -> Result<()> {
+    let packed = writer.finish(context)?;
+    let result = FileResult {
+        sha256: passed.sha256,
+        packed,
+        segments: passed.segments.iter().copied().map(PackedSegment::from).collect(),
+        scan: report.map(|r| serde_json::to_value(r).expect("a report is plain data")),
+    };
+    let key = KeyText::file(&passed.digest, codec).key();
+    context.cache.put_result(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()))?;
+    context.cache.put_result(hint, b"{}\n")?;
+    slot.set_packed(Some(Packed::Blob(packed, passed.segments.clone())));
+    Ok(())
+}
+
+/// The header of a weights file whose values are to be looked at. One that is wrong has been found by `validate`.
+fn weights_header(slot: &FileSlot, source: &Source<'_>) -> Result<Option<Header>> {
+    if !matches!(slot.role, Role::Weights(_)) {
+        return Ok(None);
+    }
+    let read = |at: u64, count: usize| -> Result<Vec<u8>> {
+        match source {
+            Source::Memory(bytes) => Ok(bytes[at as usize..(at as usize + count).min(bytes.len())].to_vec()),
+            Source::File(file, _) => read_at(file, at, count, &slot.disk),
+        }
+    };
+    let length = source.len();
+    let prefix = read(0, length.min(8) as usize)?;
+    let Ok(needed) = Header::len_needed(&prefix, length) else { return Ok(None) };
+    Ok(Header::parse(&read(0, needed)?, length).ok())
+}
+
+/// Reads so many bytes at a place.
+pub fn read_at(file: &std::fs::File, at: u64, count: usize, name: &Path) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, at).map_err(|e| Error::io("read", name, e))?;
+    Ok(bytes)
+}
+
+/// The key under which the cache remembers that a file like this was packed: its size and a few samples.
+fn hint_key(slot: &FileSlot) -> Result<ActionKey> {
+    const SAMPLE: u64 = 4096;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"hint 1");
+    hasher.update(&slot.stat.size.to_le_bytes());
+    let offsets = [0, slot.stat.size / 2, slot.stat.size.saturating_sub(SAMPLE)];
+    match slot.kept() {
+        Some(bytes) => {
+            for at in offsets {
+                hasher.update(&bytes[at as usize..(at + SAMPLE).min(bytes.len() as u64) as usize]);
+            }
+        }
+        None => {
+            let (file, stat) = slot.open()?;
+            for at in offsets {
+                hasher.update(&read_at(&file, at, SAMPLE.min(stat.size - at) as usize, &slot.disk)?);
+            }
+        }
+    }
+    Ok(ActionKey::new(*hasher.finalize().as_bytes()))
+}
+
+/// Packs a small file: in the cache, or here if it is tiny.
+pub fn pack_small(
+    slot: &FileSlot,
+    codec: Codec,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    done: &mut Done,
+) -> Result<()> {
+    if slot.packed().is_some() {
+        return Ok(());
+    }
+    if slot.stat.size > INLINE as u64
+        && let Some(digest) = slot.digest()
+    {
+        let key = KeyText::file(&digest, codec).key();
+        let _flight = context.flights.board(key, context.pool, scratch);
+        if take_cached(slot, key, digest, context, done)? {
+            return Ok(());
+        }
+        let (content, read) = slot.content()?;
+        done.bytes_read += read;
+        let (packed, segments) = pack_bytes(&content, codec, scratch);
+        done.segments_made += segments.len() as u64;
+        if packed.len() <= INLINE {
+            slot.set_packed(Some(Packed::Inline(packed, segments)));
+            return Ok(());
+        }
+        let mut writer = PackedWriter::new(context, packed.len() as u64)?;
+        writer.write(&packed)?;
+        let (digest, sha256) = slot.digests().ok_or_else(|| Error::Bug("a file was read and not hashed".into()))?;
+        let blob = writer.finish(context)?;
+        let result = FileResult {
+            sha256,
+            packed: blob,
+            segments: segments.iter().copied().map(PackedSegment::from).collect(),
+            scan: slot.scan.get().map(|r| serde_json::to_value(r).expect("a report is plain data")),
+        };
+        let text = KeyText::file(&digest, codec);
+        context.cache.put_result(text.key(), &encode(&result, text.as_str().as_bytes()))?;
+        slot.set_packed(Some(Packed::Blob(blob, segments)));
+        return Ok(());
+    }
+    let (content, read) = slot.content()?;
+    done.bytes_read += read;
+    let (packed, segments) = pack_bytes(&content, codec, scratch);
+    done.segments_made += segments.len() as u64;
+    slot.set_packed(Some(Packed::Inline(packed, segments)));
+    Ok(())
+}
+
+/// Packs bytes that are in memory.
+pub fn pack_bytes(content: &[u8], codec: Codec, scratch: &mut Scratch) -> (Vec<u8>, Vec<Segment>) {
+    let mut packed = Vec::with_capacity(content.len() / 2 + 64);
+    let segments = content.chunks(SEGMENT).map(|chunk| scratch.packer(codec).pack(chunk, &mut packed)).collect();
+    (packed, segments)
+}
+
+/// Writes packed bytes into the cache and hashes them on the way.
+struct PackedWriter {
+    blob: Box<dyn BlobWriter>,
+    hasher: blake3::Hasher,
+}
+
+impl PackedWriter {
+    fn new(context: &Context<'_>, source: u64) -> Result<Self> {
+        // Weights keep three quarters of their size; too much room is given back.
+        Ok(Self { blob: context.cache.new_blob(source - source / 5)?, hasher: blake3::Hasher::new() })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.blob.write(bytes)
+    }
+
+    fn finish(self, context: &Context<'_>) -> Result<Digest> {
+        let digest = Digest::new(*self.hasher.finalize().as_bytes(), self.hasher.count());
+        self.blob.finish(digest)?;
+        context.wrote(digest);
+        Ok(digest)
+    }
+}

@@ -1,0 +1,133 @@
+//! What each kind of task does. A task takes what earlier tasks left in its job, and leaves what later ones need.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use crate::base::event::Status;
+use crate::base::{Digest, Event, Result};
+use crate::engine::pool::Pool;
+use crate::engine::scratch::Scratch;
+use crate::store::{ActionKey, Cache};
+
+pub mod archive;
+pub mod assemble;
+pub mod compose;
+pub mod hash;
+pub mod validate;
+
+/// What all tasks of a run share.
+pub struct Context<'a> {
+    /// Results and blobs.
+    pub cache: &'a dyn Cache,
+    /// The threads.
+    pub pool: &'a Pool<'a>,
+    /// Take nothing from the cache, write every output.
+    pub force: bool,
+    /// When the run began.
+    pub started: std::time::Instant,
+    /// Results that threads are making now: whoever wants the same waits.
+    pub flights: Flights,
+    /// Blobs that this run wrote: they need no second look before they are used.
+    pub written: Mutex<BTreeSet<Digest>>,
+}
+
+/// What a task reports.
+#[derive(Debug)]
+pub struct Done {
+    /// How it ended.
+    pub status: Status,
+    /// Segments compressed.
+    pub segments_made: u64,
+    /// Segments taken from the cache.
+    pub segments_reused: u64,
+    /// Source bytes read.
+    pub bytes_read: u64,
+    /// Results found in the cache.
+    pub hits: u64,
+    /// Results looked for in vain.
+    pub misses: u64,
+    /// The package that it put in place.
+    pub artifact: Option<Event>,
+    /// Things worth telling.
+    pub notices: Vec<String>,
+}
+
+impl Done {
+    /// Nothing but its status.
+    pub fn new(status: Status) -> Self {
+        Self {
+            status,
+            segments_made: 0,
+            segments_reused: 0,
+            bytes_read: 0,
+            hits: 0,
+            misses: 0,
+            artifact: None,
+            notices: Vec::new(),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The record of this key, unless the run takes nothing from the cache.
+    pub fn result(&self, key: ActionKey, done: &mut Done) -> Result<Option<Vec<u8>>> {
+        if self.force {
+            return Ok(None);
+        }
+        let found = self.cache.result(key)?;
+        match found {
+            Some(_) => done.hits += 1,
+            None => done.misses += 1,
+        }
+        Ok(found)
+    }
+
+    /// Remembers that this run wrote a blob.
+    pub fn wrote(&self, digest: Digest) {
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest);
+    }
+
+    /// Did this run write it?
+    pub fn has_written(&self, digest: &Digest) -> bool {
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(digest)
+    }
+}
+
+/// Keys whose results are being made, so that equal work is done once.
+#[derive(Default)]
+pub struct Flights {
+    flying: Mutex<BTreeSet<ActionKey>>,
+    landed: std::sync::Condvar,
+}
+
+/// The right to make a result; others wait until it is dropped.
+pub struct Flight<'a> {
+    flights: &'a Flights,
+    key: ActionKey,
+}
+
+impl Flights {
+    /// Waits until nobody makes this result, then takes the right to.
+    pub fn board(&self, key: ActionKey, pool: &Pool<'_>, scratch: &mut Scratch) -> Flight<'_> {
+        let mut flying = self.flying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while !flying.insert(key) {
+            // Whoever flies may need help; its assists are then what this thread can do best.
+            if let Some(assist) = pool.try_assist() {
+                drop(flying);
+                assist(scratch);
+                flying = self.flying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            } else {
+                let tick = std::time::Duration::from_millis(2);
+                (flying, _) = self.landed.wait_timeout(flying, tick).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+        }
+        Flight { flights: self, key }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.flights.flying.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.key);
+        self.flights.landed.notify_all();
+    }
+}

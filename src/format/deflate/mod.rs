@@ -1,0 +1,110 @@
+//! Raw deflate in segments: an encoder that looks at each block and takes what pays there.
+//!
+//! Source: RFC 1951. The output of a segment is a row of blocks, none of them final, that ends on a byte
+//! boundary; no match reaches back before the start of its segment.
+//!
+//! A segment is looked at in blocks of 64 KiB. Blocks where matching finds nothing (weights) become
+//! literals under a code of their own; neighbours share a code where that is shorter. The others are
+//! matched at the level asked for, and cut anew where their distribution changes. Any block that would
+//! grow is stored. All of it is our own, so the bytes change only when this folder does.
+
+mod bits;
+mod block;
+mod entropy;
+mod huffman;
+pub(crate) mod look;
+mod matcher;
+mod optimal;
+mod price;
+mod tokens;
+
+use crate::format::deflate::bits::BitWriter;
+use crate::format::deflate::entropy::Histogram;
+use crate::format::deflate::look::Look;
+use crate::format::deflate::matcher::Matcher;
+use crate::format::segment::Encoder;
+
+/// What a header of a block of literals costs, about, in bits.
+const HEADER: u64 = 800;
+
+/// Packs segments, and keeps the tables from one to the next.
+pub(crate) struct Deflate {
+    matcher: Matcher,
+}
+
+/// A part of a segment that one encoder takes.
+struct Part {
+    start: usize,
+    end: usize,
+    repeats: bool,
+    /// Every fourth byte is nearly always the same.
+    padded: bool,
+    histogram: Histogram,
+}
+
+impl Deflate {
+    /// `level` from 1 to 9: how hard to match.
+    pub(crate) fn new(level: u32) -> Self {
+        Self { matcher: Matcher::new(level) }
+    }
+
+    /// Appends `source` as blocks that end on a byte boundary.
+    pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
+        let mut writer = BitWriter::new(out);
+        let (mut matched, mut coded, mut last_coded) = (false, false, false);
+        for part in parts(source) {
+            if part.repeats {
+                if !matched {
+                    self.matcher.clear();
+                    matched = true;
+                }
+                last_coded =
+                    self.matcher.write(source, (part.start, part.end), (&part.histogram, part.padded), &mut writer);
+            } else {
+                last_coded = entropy::write(&source[part.start..part.end], &part.histogram, &mut writer);
+            }
+            coded |= last_coded;
+        }
+        if last_coded {
+            writer.sync();
+        }
+        writer.finish();
+        match (coded, matched) {
+            (false, _) => Encoder::Stored,
+            (true, true) => Encoder::Match,
+            (true, false) => Encoder::Entropy,
+        }
+    }
+}
+
+/// Cuts `source` where the encoder or, among literals, the code should change.
+fn parts(source: &[u8]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (i, block) in source.chunks(look::BLOCK).enumerate() {
+        let start = i * look::BLOCK;
+        let Look { histogram, padded, repeats } = look::at_block(block);
+        let repeats = repeats || look::is_small(source);
+        let next = Part { start, end: start + block.len(), repeats, padded, histogram };
+        match parts.last_mut() {
+            Some(last)
+                if last.repeats == repeats
+                    && last.padded == padded
+                    && (repeats || joins(&last.histogram, &next.histogram)) =>
+            {
+                last.end = next.end;
+                last.histogram = sum(&last.histogram, &next.histogram);
+            }
+            _ => parts.push(next),
+        }
+    }
+    parts
+}
+
+/// Whether one code for both costs no more than two codes and a header.
+fn joins(a: &Histogram, b: &Histogram) -> bool {
+    price::entropy(&sum(a, b)) <= price::entropy(a) + price::entropy(b) + HEADER * price::ONE
+}
+
+fn sum(a: &Histogram, b: &Histogram) -> Histogram {
+    std::array::from_fn(|byte| a[byte] + b[byte])
+}

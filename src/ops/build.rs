@@ -1,0 +1,275 @@
+//! `build` and `check`: which experts are stale and why, then the plan, then what became of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::event::Observer;
+use crate::base::{Diagnostic, Error, Event, Result};
+use crate::engine::freshness::{Verdict, look};
+use crate::engine::job::{Finished, Job};
+use crate::engine::plan::{Plan, Shape};
+use crate::engine::pool::Pool;
+use crate::engine::survey::{SourceFile, Survey};
+use crate::engine::tasks::{Context, Flights};
+use crate::engine::{freshness, schedule};
+use crate::ops::requirements;
+use crate::ops::workspace::Workspace;
+use crate::store::{Index, output};
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads.
+    pub jobs: usize,
+    /// Go on with other experts after a failure.
+    pub keep_going: bool,
+    /// Build even what is up to date, and take nothing from the cache.
+    pub force: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Something stale is a failure, and nothing is built.
+    pub frozen: bool,
+    /// Validate, write no package.
+    pub check: bool,
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Packages written.
+    pub built: usize,
+    /// Packages given back by the cache.
+    pub restored: usize,
+    /// Packages that were up to date, or whose bytes did not change.
+    pub fresh: usize,
+    /// Experts checked (with `check`).
+    pub checked: usize,
+    /// Experts that are stale and why (with `dry_run` and `frozen`).
+    pub stale: Vec<(String, String)>,
+    /// Errors, by expert.
+    pub failed: Vec<(String, Error)>,
+    /// Experts that were not finished.
+    pub skipped: Vec<String>,
+    /// Warnings told.
+    pub warnings: usize,
+}
+
+impl Report {
+    /// The exit code: of several failures the gravest.
+    pub fn exit_code(&self) -> u8 {
+        let codes: Vec<u8> = self.failed.iter().map(|(_, e)| e.exit_code()).collect();
+        [101, 130, 5, 4, 11, 3, 2].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
+    }
+}
+
+/// What the index remembers of an expert beside its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Memo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its base models.
+    pub models: Vec<String>,
+    /// What it requires.
+    pub requires: Vec<String>,
+    /// What it does not go with.
+    pub incompatible_with: Vec<String>,
+    /// When it wants to be loaded.
+    pub load_order: Option<u64>,
+    /// Its packages.
+    pub packages: usize,
+}
+
+impl Memo {
+    /// Of a survey.
+    pub fn of(survey: &Survey) -> Self {
+        let Some(manifest) = &survey.manifest else { return Self::default() };
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            models: manifest.base_models.iter().map(|m| m.name.clone()).collect(),
+            requires: manifest.requires.iter().map(|p| p.text.clone()).collect(),
+            incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
+            load_order: manifest.load_order,
+            packages: survey.layouts.len(),
+        }
+    }
+
+    /// As the index keeps it.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a memo is plain data")
+    }
+
+    /// As the index kept it.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// Builds (or checks) the chosen experts.
+pub fn build(
+    workspace: &Workspace,
+    chosen: &[usize],
+    options: &Options,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let started = now();
+    let targets = workspace.targets(chosen)?;
+    observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: targets.len() });
+    for warning in &workspace.repo.warnings {
+        observer.on(&Event::Diagnostic(Box::new(warning.clone())));
+    }
+    let index = Index::load(&workspace.index);
+    let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
+    let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
+    let mut known = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
+        match verdict {
+            Verdict::Fresh(memo) => {
+                let memo = Memo::decode(&memo).unwrap_or_default();
+                report.fresh += memo.packages.max(1);
+                known.insert(chosen[i], memo);
+            }
+            Verdict::Stale(why, previous) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, previous)),
+        }
+    }
+    let surveyed = survey(&jobs, options.jobs);
+    known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
+    let needs = requirements::check(workspace, &index, &known)?;
+    for warning in needs.warnings {
+        report.warnings += 1;
+        observer.on(&Event::Diagnostic(Box::new(warning)));
+    }
+    if !needs.unmet.is_empty() {
+        let found: Vec<Diagnostic> = needs.unmet.values().flatten().cloned().collect();
+        if !options.keep_going {
+            return Err(Error::Requirements(found));
+        }
+        found.into_iter().for_each(|d| observer.on(&Event::Diagnostic(Box::new(d))));
+    }
+    let (jobs, surveyed): (Vec<Job>, Vec<_>) =
+        jobs.into_iter().zip(surveyed).filter(|(job, _)| !needs.unmet.contains_key(&job.number)).unzip();
+    report.failed.extend(
+        needs
+            .unmet
+            .into_iter()
+            .map(|(expert, found)| (workspace.repo.experts[expert].label().to_owned(), Error::Requirements(found))),
+    );
+    let shapes = shapes(&jobs, surveyed, &needs.after);
+    let plan = Plan::new(&shapes, !options.check);
+    observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
+    if options.dry_run || options.frozen {
+        report.stale = jobs.iter().map(|job| (job.name(), job.why.clone())).collect();
+        finish(observer, &report, &schedule::Outcome::default(), started);
+        return Ok(report);
+    }
+    if !options.check {
+        tidy(&jobs);
+    }
+    let pool = Pool::new(options.jobs, cancel);
+    let context = Context {
+        cache: &workspace.cache,
+        pool: &pool,
+        force: options.force,
+        started,
+        flights: Flights::default(),
+        written: std::sync::Mutex::default(),
+    };
+    let mut records: BTreeMap<String, Finished> = BTreeMap::new();
+    let mut remember = |job: &Job| -> Result<()> {
+        if !options.check {
+            let open = job.open()?;
+            records.insert(job.target.key().to_owned(), job.finish(&open, Memo::of(&open.survey).encode())?);
+        }
+        Ok(())
+    };
+    let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    // What was finished is remembered even if the run failed.
+    if !records.is_empty() {
+        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
+            observer.on(&Event::Notice {
+                message: format!("the index was not written: {e}; the next build reads more than it need"),
+            });
+        }
+    }
+    let mut outcome = outcome?;
+    report.built = outcome.built;
+    report.restored = outcome.restored;
+    report.fresh += outcome.unchanged;
+    report.checked = outcome.finished.len();
+    report.warnings += outcome.warnings;
+    for (job, error) in std::mem::take(&mut outcome.failed) {
+        report.failed.push((jobs[job].name(), error));
+    }
+    report.skipped = outcome.skipped.iter().map(|job| jobs[*job].name()).collect();
+    finish(observer, &report, &outcome, started);
+    Ok(report)
+}
+
+fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
+    observer.on(&Event::RunFinish {
+        built: report.built,
+        restored: report.restored,
+        fresh: report.fresh,
+        failed: report.failed.len(),
+        skipped: report.skipped.len(),
+        warnings: report.warnings,
+        cache_hits: outcome.hits,
+        cache_misses: outcome.misses,
+        took_ms: started.elapsed().as_millis() as u64,
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts the run's clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// What a first look tells the planner: for each file whether it is small, and what other experts must know.
+type Surveyed = Option<(Vec<bool>, Memo)>;
+
+/// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 16 MiB of
+/// manifests go; of a repo larger than that they are taken again.
+fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
+    let room = AtomicI64::new(16 << 20);
+    freshness::in_parallel(jobs, threads, &|job: &Job| {
+        let survey = Survey::take(&job.target).ok()?;
+        let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
+        let memo = Memo::of(&survey);
+        let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
+        job.expect(files.clone());
+        if room.fetch_sub(size, Ordering::Relaxed) > size {
+            job.open_with(survey);
+        }
+        Some((files, memo))
+    })
+}
+
+fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
+    let number: BTreeMap<usize, usize> = jobs.iter().enumerate().map(|(i, job)| (job.number, i)).collect();
+    let mut shapes = Vec::with_capacity(jobs.len());
+    for (job, surveyed) in jobs.iter().zip(surveyed) {
+        let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
+        // A job without a first look fails as soon as it is opened, and says why.
+        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
+        shapes.push(Shape { files, packages, after: before });
+    }
+    shapes
+}
+
+/// Removes what killed builds left in the folders that this one writes to.
+fn tidy(jobs: &[Job]) {
+    let folders: std::collections::BTreeSet<PathBuf> = jobs.iter().map(|job| job.target.output_folder()).collect();
+    for folder in folders {
+        output::tidy(&folder);
+    }
+}

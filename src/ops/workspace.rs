@@ -1,0 +1,283 @@
+//! `Workspace`: a repo on this machine: its experts resolved, its folders known, its cache and index found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{Error, RelPath, Result};
+use crate::engine::target::Target;
+use crate::format::segment::{Codec, Compression};
+use crate::format::signature::PrivateKey;
+use crate::ops::keygen;
+use crate::spec::expertfile::CacheDir;
+use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Sign, expertfile};
+use crate::store::{DiskFolder, LocalCache, fs};
+
+/// What the caller knows of the machine: the library itself reads no environment.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The folder to work in; the repo is looked for here and above.
+    pub directory: PathBuf,
+    /// The user's home.
+    pub home: Option<PathBuf>,
+    /// The folder of the user's configuration.
+    pub config_dir: PathBuf,
+    /// The folder for caches.
+    pub cache_dir: PathBuf,
+    /// Flags, variables and profile.
+    pub request: Request,
+}
+
+/// A repo on this machine.
+pub struct Workspace {
+    /// Its root.
+    pub root: PathBuf,
+    /// What its Expertfile says.
+    pub repo: Repo,
+    /// The cache.
+    pub cache: LocalCache,
+    /// Where its index lies.
+    pub index: PathBuf,
+    /// The folder below the root that the user stands in, if not the root itself.
+    pub standing: Option<RelPath>,
+    setup: Setup,
+}
+
+impl Workspace {
+    /// Finds and resolves the repo.
+    pub fn open(setup: Setup) -> Result<Self> {
+        let directory = fs::canonical(&setup.directory)?;
+        let mut setup = setup;
+        if setup.request.user_config.is_none() {
+            let path = setup.config_dir.join("config.toml");
+            if let Some((bytes, _)) = fs::read(&path, 16 << 20)? {
+                let text =
+                    String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display())))?;
+                setup.request.user_config = Some((path.display().to_string(), text));
+            }
+        }
+        let (root, repo) = find(&directory, &setup.request)?;
+        let standing = directory.strip_prefix(&root).ok().and_then(Path::to_str).filter(|p| !p.is_empty());
+        let standing = standing.and_then(|p| RelPath::new(p).ok());
+        let mut workspace = Self {
+            cache: LocalCache::new(setup.cache_dir.clone()),
+            index: PathBuf::new(),
+            root,
+            repo,
+            standing,
+            setup,
+        };
+        if let CacheDir::At(path) = &workspace.repo.cache.dir.value {
+            workspace.cache = LocalCache::new(workspace.host_path(path)?);
+        }
+        workspace.index = workspace.cache.repo_folder(&workspace.root).join("index");
+        Ok(workspace)
+    }
+
+    /// The folders that relative paths are relative to.
+    pub fn places(&self) -> Places<'_> {
+        Places {
+            repo: &self.root,
+            working: &self.setup.directory,
+            user: &self.setup.config_dir,
+            home: self.setup.home.as_deref(),
+        }
+    }
+
+    /// Experts built when none is named: those below the folder the user stands in, else the default members.
+    pub fn defaults(&self) -> Vec<usize> {
+        if let Some(standing) = &self.standing {
+            let below = |expert: &Expert| {
+                expert.folder.as_ref().is_some_and(|folder| {
+                    folder == standing
+                        || folder.as_str().starts_with(&format!("{standing}/"))
+                        || standing.as_str().starts_with(&format!("{folder}/"))
+                })
+            };
+            let here: Vec<usize> = (0..self.repo.experts.len()).filter(|i| below(&self.repo.experts[*i])).collect();
+            if !here.is_empty() {
+                return here;
+            }
+        }
+        self.repo.defaults()
+    }
+
+    /// The experts as targets. Keys are read once each.
+    pub fn targets(&self, chosen: &[usize]) -> Result<Vec<Arc<Target>>> {
+        let mut keys = BTreeMap::new();
+        chosen.iter().map(|i| self.target(&self.repo.experts[*i], &mut keys).map(Arc::new)).collect()
+    }
+
+    fn target(&self, expert: &Expert, keys: &mut BTreeMap<String, Arc<PrivateKey>>) -> Result<Target> {
+        let compression: Compression = match expert.compression.value {
+            crate::spec::Compression::Gzip => Compression::Gzip,
+            crate::spec::Compression::Zstd => Compression::Zstd,
+            crate::spec::Compression::None => Compression::None,
+        };
+        let codec = Codec::new(compression, Some(expert.level.value)).map_err(Error::usage)?;
+        let out_dir = match expert.out_dir.as_ref().or(self.repo.out_dir.as_ref()) {
+            Some(dir) => Some(self.host_path(&dir.value)?),
+            None => None,
+        };
+        let folder = expert.folder.as_ref().map_or_else(|| self.root.clone(), |f| f.under(&self.root));
+        let mut configs = Vec::new();
+        for (model, table) in &expert.model {
+            if let Some(config) = &table.config {
+                let path = self.host_path(&config.value)?;
+                let Some((bytes, _)) = fs::read(&path, 16 << 20)? else {
+                    return Err(Error::usage_help(
+                        format!(
+                            "`config` of the base model `{model}` names `{}`, which does not exist",
+                            path.display()
+                        ),
+                        "give the path of the base model's config.json, or drop `config`",
+                    ));
+                };
+                configs.push((model.clone(), path, bytes));
+            }
+        }
+        Ok(Target {
+            folder,
+            out_dir,
+            codec,
+            include: expert.includes(),
+            exclude: expert.excludes(),
+            lints: expert.lints(),
+            signer: self.signer(expert, keys)?,
+            epoch: self.epoch()?,
+            configs,
+            expert: expert.clone(),
+        })
+    }
+
+    fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
+        path.resolve(&self.places()).ok_or_else(|| {
+            Error::usage_help(format!("`{}` needs a home folder", path.text), "set HOME, or write the path in full")
+        })
+    }
+
+    fn epoch(&self) -> Result<Option<u64>> {
+        let Some(text) = self.setup.request.env.get("SOURCE_DATE_EPOCH").filter(|t| !t.is_empty()) else {
+            return Ok(None);
+        };
+        let bad = || {
+            Error::usage_help(
+                format!("SOURCE_DATE_EPOCH is `{text}`"),
+                "it is a number of seconds since 1970, at most 8589934591, or not set",
+            )
+        };
+        let seconds: u64 = text.parse().map_err(|_| bad())?;
+        // Eleven octal digits are what a ustar header holds.
+        if seconds > 0o77_777_777_777 { Err(bad()) } else { Ok(Some(seconds)) }
+    }
+
+    fn signer(&self, expert: &Expert, keys: &mut BTreeMap<String, Arc<PrivateKey>>) -> Result<Option<Arc<PrivateKey>>> {
+        if expert.sign.value == Sign::Off {
+            return Ok(None);
+        }
+        let name = format!("{:?}", expert.key.value);
+        if let Some(key) = keys.get(&name) {
+            return Ok(Some(Arc::clone(key)));
+        }
+        let key = match &expert.key.value {
+            KeySource::None => None,
+            KeySource::Env(name) => match self.setup.request.env.get(name).filter(|v| !v.is_empty()) {
+                Some(value) => Some(keygen::private_key_of(name, value)?),
+                None => None,
+            },
+            KeySource::File(path) => {
+                let path = self.host_path(path)?;
+                if fs::is_file(&path) { Some(keygen::private_key(&path)?) } else { None }
+            }
+        };
+        match key {
+            Some(key) => {
+                let key = Arc::new(key);
+                keys.insert(name, Arc::clone(&key));
+                Ok(Some(key))
+            }
+            None if expert.sign.value == Sign::Required => Err(Error::usage_help(
+                format!("`{}` must be signed, and there is no key", expert.label()),
+                "name one with `key` in the Expertfile or `--key`; `expert-build keygen --output publisher.pem` makes one",
+            )),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The repo that this folder belongs to: the nearest folder with an Expertfile.toml, unless that does not know the
+/// expert we stand in.
+fn find(directory: &Path, request: &Request) -> Result<(PathBuf, Repo)> {
+    let is_expert = fs::is_file(&directory.join("manifest.json"));
+    for above in directory.ancestors() {
+        if !fs::is_file(&above.join(expertfile::NAME)) {
+            continue;
+        }
+        let folder = DiskFolder::new(above);
+        // An Expertfile of a member belongs to the workspace above it.
+        let repo = crate::spec::resolve(&folder, request);
+        if above != directory && is_expert {
+            let repo = repo?;
+            let ours = directory.strip_prefix(above).ok().and_then(Path::to_str);
+            if repo.experts.iter().any(|e| Some(e.label()) == ours) {
+                return Ok((above.to_path_buf(), repo));
+            }
+            continue;
+        }
+        if above == directory
+            && let Some(found) = workspace_above(directory, request)
+        {
+            return Ok(found);
+        }
+        return Ok((above.to_path_buf(), repo?));
+    }
+    let repo = crate::spec::resolve(&DiskFolder::new(directory), request)?;
+    Ok((directory.to_path_buf(), repo))
+}
+
+/// A workspace above this folder that has it as a member.
+fn workspace_above(directory: &Path, request: &Request) -> Option<(PathBuf, Repo)> {
+    for above in directory.ancestors().skip(1) {
+        if fs::is_file(&above.join(expertfile::NAME)) {
+            let repo = crate::spec::resolve(&DiskFolder::new(above), request).ok()?;
+            let ours = directory.strip_prefix(above).ok()?.to_str()?;
+            if repo.experts.iter().any(|e| e.label() == ours) {
+                return Some((above.to_path_buf(), repo));
+            }
+            return None;
+        }
+    }
+    None
+}
+
+impl Folder for DiskFolder {
+    fn read(&self, path: &RelPath) -> Result<Option<String>> {
+        let path = self.path(Some(path));
+        match fs::read(&path, 64 << 20)? {
+            None => Ok(None),
+            Some((bytes, _)) => String::from_utf8(bytes)
+                .map(Some)
+                .map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display()))),
+        }
+    }
+
+    fn is_file(&self, path: &RelPath) -> bool {
+        fs::is_file(&self.path(Some(path)))
+    }
+
+    fn is_dir(&self, path: &RelPath) -> bool {
+        fs::is_dir(&self.path(Some(path)))
+    }
+
+    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
+        let at = self.path(path);
+        let entries = fs::list(&at)?.into_iter();
+        // A link to a folder may be a member: people link submodules and worktrees into place.
+        Ok(entries
+            .filter_map(|e| {
+                let is_dir = e.is_dir || (e.is_link && fs::is_dir(&at.join(&e.shown)));
+                Some((e.name?, is_dir))
+            })
+            .collect())
+    }
+}

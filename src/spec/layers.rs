@@ -1,0 +1,179 @@
+//! `Layers`: what flags, variables, profile, expert, defaults and user config say, the stronger over the weaker.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Diagnostic, RelPath, codes::repo};
+use crate::format::segment::{Codec, Compression};
+use crate::spec::Size;
+use crate::spec::choice::{OnError, Sign, Write};
+use crate::spec::expert::{Expert, List};
+use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, Settings, Url};
+use crate::spec::host_path::{HostPath, KeySource};
+use crate::spec::origin::{Origin, Setting};
+use crate::spec::value::Models;
+
+/// Layers of settings, the strongest first.
+pub struct Layers<'a>(pub Vec<&'a Settings>);
+
+impl Layers<'_> {
+    /// The strongest value of a key.
+    fn first<T: Clone>(&self, key: impl Fn(&Settings) -> &Option<Setting<T>>) -> Option<Setting<T>> {
+        self.0.iter().find_map(|layer| key(layer).clone())
+    }
+
+    /// A list: the strongest layer that sets it replaces what is weaker, `extend-` adds to it.
+    fn list<T: Clone>(
+        &self,
+        set: impl Fn(&Settings) -> &Option<List<T>>,
+        extend: impl Fn(&Settings) -> &Option<List<T>>,
+    ) -> List<T> {
+        let mut list = Setting::built_in(Vec::new());
+        for layer in self.0.iter().rev() {
+            if let Some(all) = set(layer) {
+                list = all.clone();
+            }
+            if let Some(more) = extend(layer) {
+                list.value.extend(more.value.iter().cloned());
+                // An empty list that nobody set belongs to who first adds to it.
+                if list.origin == Origin::BuiltIn {
+                    list.origin = more.origin.clone();
+                }
+            }
+        }
+        list
+    }
+
+    /// The manifest's path in a folder that says nothing itself.
+    pub fn manifest(&self) -> Setting<RelPath> {
+        let built_in = || RelPath::new("manifest.json").expect("a relative path");
+        self.first(|s| &s.manifest).unwrap_or_else(|| Setting::built_in(built_in()))
+    }
+
+    /// The expert in this folder. `out_dir` is the workspace's.
+    pub fn expert(&self, folder: Option<RelPath>, out_dir: Option<&Setting<HostPath>>) -> (Expert, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        let compression = self.first(|s| &s.compression).unwrap_or(Setting::built_in(Compression::Gzip));
+        let level = self.level(&compression, &mut found);
+        let mut model: BTreeMap<String, ModelTable> = BTreeMap::new();
+        let mut lints = LintsTable::default();
+        for layer in &self.0 {
+            for (name, table) in &layer.model {
+                let entry = model.entry(name.clone()).or_default();
+                entry.slug = entry.slug.take().or_else(|| table.slug.clone());
+                entry.config = entry.config.take().or_else(|| table.config.clone());
+                entry.origin = entry.origin.take().or_else(|| table.origin.clone());
+            }
+            lints.preset = lints.preset.take().or_else(|| layer.lints.preset.clone());
+            for (code, level) in &layer.lints.levels {
+                lints.levels.entry(code.clone()).or_insert_with(|| level.clone());
+            }
+        }
+        let expert = Expert {
+            folder,
+            entry: None,
+            default: true,
+            manifest: self.manifest(),
+            weights: self.first(|s| &s.weights),
+            models: self.first(|s| &s.models).unwrap_or(Setting::built_in(Models::All)),
+            include: self.list(|s| &s.include, |s| &s.extend_include),
+            exclude: self.list(|s| &s.exclude, |s| &s.extend_exclude),
+            tests: self.first(|s| &s.tests).unwrap_or(Setting::built_in(false)),
+            tags: self.list(|s| &s.tags, |s| &s.extend_tags),
+            compression,
+            level,
+            name: self.first(|s| &s.name),
+            out_dir: self.out_dir(out_dir),
+            sign: self.first(|s| &s.sign).unwrap_or(Setting::built_in(Sign::Auto)),
+            key: self.first(|s| &s.key).unwrap_or(Setting::built_in(KeySource::None)),
+            publisher: self.first(|s| &s.publisher),
+            budget: self.first(|s| &s.budget),
+            growth: self.first(|s| &s.growth),
+            model,
+            lints,
+        };
+        (expert, found)
+    }
+
+    /// The folder for packages. The workspace's stands with the defaults: only the user's own config is weaker.
+    fn out_dir(&self, workspace: Option<&Setting<HostPath>>) -> Option<Setting<HostPath>> {
+        let (user, files) = self.0.split_last()?;
+        let named = files.iter().find_map(|layer| layer.out_dir.as_ref());
+        named.or(workspace).or(user.out_dir.as_ref()).cloned()
+    }
+
+    fn level(&self, compression: &Setting<Compression>, found: &mut Vec<Diagnostic>) -> Setting<u32> {
+        let usual = Codec::new(compression.value, None).map_or(0, |codec| codec.level);
+        let Some(level) = self.first(|s| &s.level).filter(|_| compression.value != Compression::None) else {
+            return Setting::built_in(usual);
+        };
+        if let Err(what) = Codec::new(compression.value, Some(level.value)) {
+            let help =
+                format!("`{}` is {}; its usual level is {usual}", compression.value, compression.origin.set_by());
+            found.push(level.finding(&repo::EXPERTFILE_VALUE, what).help(help));
+        }
+        level
+    }
+}
+
+/// Where results are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// The folder of the local cache.
+    pub dir: Setting<CacheDir>,
+    /// What `cache gc` brings it down to.
+    pub max_size: Setting<Size>,
+    /// The cache on another machine, where there is one.
+    pub remote: Option<Remote>,
+}
+
+/// A cache on another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its address.
+    pub url: Setting<Url>,
+    /// The name of the instance; empty where the server has one only.
+    pub instance: Setting<String>,
+    /// Take results from it?
+    pub read: Setting<bool>,
+    /// When results are sent to it.
+    pub write: Setting<Write>,
+    /// What happens when it does not answer.
+    pub on_error: Setting<OnError>,
+    /// Headers of each request, lower case.
+    pub headers: BTreeMap<String, Setting<Header>>,
+}
+
+impl Cache {
+    /// The cache that these layers, the strongest first, describe.
+    pub fn resolve(layers: &[&CacheTable]) -> (Self, Vec<Diagnostic>) {
+        fn first<T: Clone>(
+            layers: &[&CacheTable],
+            key: impl Fn(&CacheTable) -> &Option<Setting<T>>,
+        ) -> Option<Setting<T>> {
+            layers.iter().find_map(|layer| key(layer).clone())
+        }
+        let mut found = Vec::new();
+        let mut headers: BTreeMap<String, Setting<Header>> = BTreeMap::new();
+        for (name, value) in layers.iter().flat_map(|layer| &layer.remote.headers) {
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+                let message = format!("`{name}` cannot be the name of a header");
+                found.push(value.finding(&repo::EXPERTFILE_VALUE, message).help("a name such as `authorization`"));
+            }
+            headers.entry(name.to_ascii_lowercase()).or_insert_with(|| value.clone());
+        }
+        let remote = first(layers, |c| &c.remote.url).map(|url| Remote {
+            url,
+            instance: first(layers, |c| &c.remote.instance).unwrap_or(Setting::built_in(String::new())),
+            read: first(layers, |c| &c.remote.read).unwrap_or(Setting::built_in(true)),
+            write: first(layers, |c| &c.remote.write).unwrap_or(Setting::built_in(Write::Ci)),
+            on_error: first(layers, |c| &c.remote.on_error).unwrap_or(Setting::built_in(OnError::Warn)),
+            headers,
+        });
+        let cache = Self {
+            dir: first(layers, |c| &c.dir).unwrap_or(Setting::built_in(CacheDir::Auto)),
+            max_size: first(layers, |c| &c.max_size).unwrap_or(Setting::built_in(Size(20 << 30))),
+            remote,
+        };
+        (cache, found)
+    }
+}

@@ -1,0 +1,164 @@
+//! `Members`: finds the folders that the patterns of `[workspace] members` name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::codes::repo;
+use crate::base::suggest;
+use crate::base::{Diagnostic, RelPath, Result};
+use crate::spec::Folder;
+use crate::spec::expertfile::{NAME, WorkspaceTable};
+use crate::spec::glob::{Glob, Globs};
+use crate::spec::origin::Setting;
+
+/// How deep `**` looks.
+const DEPTH: usize = 32;
+
+/// Is there an expert in this folder, by its manifest or an Expertfile of its own?
+pub fn is_expert(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) -> bool {
+    let inside = |name: &RelPath| folder.map_or_else(|| name.clone(), |folder| folder.join(name));
+    let own = RelPath::new(NAME).expect("a relative path");
+    // The root's Expertfile is the one that is being read.
+    root.is_file(&inside(manifest)) || (folder.is_some() && root.is_file(&inside(&own)))
+}
+
+/// The folder with a pattern's own text, where it holds nothing to match: `.` is `None`.
+fn literal(glob: &Glob) -> Option<Option<RelPath>> {
+    let text = glob.as_str().trim_start_matches('/');
+    match RelPath::lenient(text) {
+        _ if text.contains(['*', '?', '[', '\\']) => None,
+        Ok(path) => Some(Some(path)),
+        Err(_) => Some(None),
+    }
+}
+
+/// Does a pattern of `members` or `default-members` name this folder? They are paths from the file's folder, so a
+/// pattern without `/` means a folder right there, not one at any depth.
+pub fn names(glob: &Glob, folder: Option<&RelPath>) -> bool {
+    match folder {
+        None => matches!(glob.as_str().trim_start_matches('!').trim_end_matches('/'), "." | "**"),
+        Some(folder) => glob.matches_here(folder.as_str()),
+    }
+}
+
+/// The members' folders, each with the pattern that named it.
+pub fn find(
+    root: &dyn Folder,
+    workspace: &WorkspaceTable,
+    manifest: &RelPath,
+    found: &mut Vec<Diagnostic>,
+) -> Result<BTreeMap<Option<RelPath>, Setting<Glob>>> {
+    let mut members: BTreeMap<Option<RelPath>, Setting<Glob>> = BTreeMap::new();
+    for pattern in workspace.members.iter().flat_map(|members| &members.value) {
+        if pattern.value.is_negated() {
+            members.retain(|folder, _| !names(&pattern.value, folder.as_ref()));
+            continue;
+        }
+        if let Some(folder) = literal(&pattern.value) {
+            match fault(root, folder.as_ref(), manifest)? {
+                None => drop(members.insert(folder, pattern.clone())),
+                Some((message, help)) => {
+                    found.push(pattern.finding(&repo::EXPERTFILE_MEMBER, message).help(help));
+                }
+            }
+            continue;
+        }
+        let mut walk = Walk { root, manifest, folders: BTreeSet::new() };
+        let text = pattern.value.as_str().trim_matches('/').to_owned();
+        let segments: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        walk.go(None, &segments, 0)?;
+        if walk.folders.is_empty() {
+            let message = format!("`{}` matches no folder with a {manifest} or an {NAME}", pattern.value.as_str());
+            found.push(
+                pattern
+                    .finding(&repo::EXPERTFILE_MEMBER, message)
+                    .help("a pattern is relative to this file; `*` matches one folder's name, `**` any depth"),
+            );
+        }
+        members.extend(walk.folders.into_iter().map(|folder| (folder, pattern.clone())));
+    }
+    let excluded = Globs::new(workspace.exclude.iter().flat_map(|e| e.value.iter().map(|glob| glob.value.clone())));
+    members.retain(|folder, _| folder.as_ref().is_none_or(|folder| !excluded.takes_folder(folder)));
+    Ok(members)
+}
+
+/// Why a folder that is named in full cannot be a member, and the way out.
+pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) -> Result<Option<(String, String)>> {
+    if is_expert(root, folder, manifest) {
+        return Ok(None);
+    }
+    let name = folder.map_or(".", RelPath::as_str);
+    let Some(folder) = folder.filter(|folder| !root.is_dir(folder)) else {
+        let help = "an expert's folder holds its manifest; the key `manifest` sets another name".to_owned();
+        return Ok(Some((format!("there is no {manifest} in `{name}`"), help)));
+    };
+    let parent = folder.parent();
+    let beside = match &parent {
+        Some(parent) if !root.is_dir(parent) => Vec::new(),
+        parent => root.list(parent.as_ref())?,
+    };
+    let folders = beside.iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name.as_str());
+    let near = suggest::nearest(folder.file_name(), folders);
+    let near = near.map(|near| parent.map_or_else(|| near.to_owned(), |parent| format!("{parent}/{near}")));
+    let help = near.map_or_else(
+        || "paths are relative to the folder of this file".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Ok(Some((format!("there is no folder `{name}`"), help)))
+}
+
+struct Walk<'a> {
+    root: &'a dyn Folder,
+    manifest: &'a RelPath,
+    folders: BTreeSet<Option<RelPath>>,
+}
+
+impl Walk<'_> {
+    fn go(&mut self, at: Option<&RelPath>, segments: &[&str], depth: usize) -> Result<()> {
+        if depth > DEPTH {
+            return Ok(());
+        }
+        let Some((segment, rest)) = segments.split_first() else {
+            if is_expert(self.root, at, self.manifest) {
+                self.folders.insert(at.cloned());
+            }
+            return Ok(());
+        };
+        if *segment == "**" {
+            let before = self.folders.len();
+            self.go(at, rest, depth)?;
+            // What lies inside an expert is its own, however deep: no expert is looked for there.
+            if self.folders.len() > before && rest.is_empty() && at.is_some() {
+                return Ok(());
+            }
+            for folder in self.folders_in(at, |name| !is_foreign(name))? {
+                self.go(Some(&folder), segments, depth + 1)?;
+            }
+            return Ok(());
+        }
+        if !segment.contains(['*', '?', '[', '\\']) {
+            let folder = RelPath::new(*segment).ok().map(|name| at.map_or_else(|| name.clone(), |at| at.join(&name)));
+            return match folder.filter(|folder| self.root.is_dir(folder)) {
+                Some(folder) => self.go(Some(&folder), rest, depth + 1),
+                None => Ok(()),
+            };
+        }
+        let Ok(glob) = Glob::new(&format!("/{segment}")) else { return Ok(()) };
+        let dotted = segment.starts_with('.');
+        for folder in self.folders_in(at, |name| glob.matches(name, true) && (dotted || !name.starts_with('.')))? {
+            self.go(Some(&folder), rest, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn folders_in(&self, at: Option<&RelPath>, wanted: impl Fn(&str) -> bool) -> Result<Vec<RelPath>> {
+        let names = self.root.list(at)?;
+        let folders = names.iter().filter(|(name, is_dir)| *is_dir && wanted(name));
+        let paths = folders.filter_map(|(name, _)| RelPath::new(name.as_str()).ok());
+        Ok(paths.map(|name| at.map_or_else(|| name.clone(), |at| at.join(&name))).collect())
+    }
+}
+
+/// Folders that no search goes into: hidden ones, and those that package managers fill.
+pub(crate) fn is_foreign(name: &str) -> bool {
+    name.starts_with('.') || matches!(name, "node_modules" | "__pycache__" | "target" | "venv")
+}

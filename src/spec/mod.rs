@@ -1,0 +1,52 @@
+//! From texts to experts: Expertfile.toml as written, profiles, flags and variables, resolved to what each expert is
+//! built with, every value with its origin. No effects: files come through [`Folder`], the environment in a map.
+
+pub mod amount;
+pub mod choice;
+pub mod expert;
+pub mod expertfile;
+pub mod glob;
+pub mod host_path;
+pub mod init;
+pub mod layers;
+pub mod members;
+pub mod origin;
+pub mod profiles;
+pub mod read;
+pub mod request;
+pub mod resolve;
+pub mod schema;
+pub mod select;
+pub mod show;
+pub mod template;
+pub mod value;
+
+use crate::base::{RelPath, Result};
+
+pub use amount::{Growth, Size};
+pub use choice::{Compression, OnError, Sign, Write};
+pub use expert::{Expert, Naming};
+pub use expertfile::Expertfile;
+pub use glob::{Glob, Globs};
+pub use host_path::{Base, HostPath, KeySource, Places};
+pub use init::init;
+pub use layers::{Cache, Remote};
+pub use origin::{Origin, Setting};
+pub use request::{Flag, Request};
+pub use resolve::{Repo, resolve};
+pub use schema::schema;
+pub use select::select;
+pub use show::{Row, show};
+pub use template::{Template, slug};
+
+/// The repo's files, as spec sees them.
+pub trait Folder {
+    /// The text of a file; `None` where there is none.
+    fn read(&self, path: &RelPath) -> Result<Option<String>>;
+    /// Is it a regular file?
+    fn is_file(&self, path: &RelPath) -> bool;
+    /// Is it a folder?
+    fn is_dir(&self, path: &RelPath) -> bool;
+    /// Names in a folder (`None` is the root), each with whether it is a folder, sorted by bytes.
+    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>>;
+}
