@@ -7,6 +7,7 @@ pub mod grammar;
 pub mod gzip;
 pub mod integrity;
 pub mod json;
+pub mod json_diff;
 pub mod json_write;
 pub mod licence;
 pub mod manifest;

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cat;
 mod contents;
+pub mod diff;
 pub mod extract;
 pub mod inspect;
 pub mod keygen;
