@@ -12,7 +12,7 @@ use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, write};
+use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash};
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Stat, fs, output};
@@ -72,7 +72,7 @@ fn restore(
         done.status = Status::Unchanged;
         return Ok(true);
     }
-    match write(&result.pieces, &result.inline, target, context, scratch) {
+    match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
             output.commit()?;
             done.status = Status::Cached;
@@ -80,6 +80,7 @@ fn restore(
             Ok(true)
         }
         Ok(_) => {
+            forget_damaged(&result.pieces, context)?;
             done.notices.push(format!("the cached package for `{}` was damaged; it is made again", target.display()));
             Ok(false)
         }
@@ -139,7 +140,7 @@ impl Work<'_> {
         // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
         for _ in 0..3 {
             let stretches = self.stretches(context, scratch, done)?;
-            match write(&stretches.pieces, &stretches.inline, self.target, context, scratch) {
+            match write(&stretches.pieces, &stretches.inline, self.target, true, context, scratch) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
