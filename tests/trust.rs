@@ -471,3 +471,48 @@ fn a_program_in_another_language_verifies_packages() {
         assert!(!verdict(&missing, &public).1);
     }
 }
+
+/// What GNU tar and Python make of a folder, in each of their formats, is opened.
+#[test]
+fn packages_packed_by_hand_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let deep = format!("{}/{}/weights-ü.bin", "d".repeat(90), "e".repeat(90));
+    for (name, bytes) in [("manifest.json", &br#"{"name":"x"}"#[..]), ("LICENSE", b"MIT"), (&deep, &[7; 3000])] {
+        let path = source.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let python = "import tarfile, sys\nwith tarfile.open(sys.argv[1], 'w:gz', format=int(sys.argv[2])) as t: t.add(sys.argv[3], '.')";
+    let mut made = 0;
+    for (program, args) in [
+        ("tar", vec!["--format=gnu", "-czf"]),
+        ("tar", vec!["--format=posix", "-czf"]),
+        ("tar", vec!["--format=posix", "-cf"]),
+        ("tar", vec!["--format=gnu", "--zstd", "-cf"]),
+        ("python3", vec!["-c", python, "1"]),
+        ("python3", vec!["-c", python, "2"]),
+    ] {
+        let package = dir.path().join(format!("{made}.expert"));
+        let mut command = std::process::Command::new(program);
+        let out = if program == "tar" {
+            command.args(&args).arg(&package).arg("-C").arg(&source).arg(".").output()
+        } else {
+            command.args(&args[..2]).arg(&package).arg(args[2]).arg(&source).output()
+        };
+        if !out.as_ref().is_ok_and(|out| out.status.success()) {
+            eprintln!("SKIPPED: {program} {args:?}: {out:?}");
+            continue;
+        }
+        made += 1;
+        let report = verify(&package, &Options::default()).unwrap_or_else(|e| panic!("{program} {args:?}: {e}"));
+        assert!(report.ok && !report.native, "{program} {args:?}: {report:#?}");
+        assert_eq!(
+            report.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            ["LICENSE", &deep, "manifest.json"]
+        );
+        let target = dir.path().join(format!("out{made}"));
+        extract::extract(&package, &target, &|_| true, false, &Options::default()).unwrap();
+        assert_eq!(std::fs::read(target.join(&deep)).unwrap(), [7; 3000]);
+    }
+}

@@ -17,6 +17,7 @@ pub mod manifest_schema;
 pub mod model_config;
 pub mod pickle;
 pub mod places;
+pub mod provenance;
 pub mod safetensors;
 pub mod segment;
 pub mod shown;
