@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
@@ -102,21 +100,7 @@ fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, con
     if open.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
         return Ok(true);
     }
-    Ok(file_sha256(target)? == sha256)
-}
-
-/// SHA-256 of a file.
-fn file_sha256(path: &Path) -> Result<Sha256> {
-    let (mut file, _) = fs::open(path)?;
-    let mut sha = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", path, e))? {
-            0 => break,
-            count => sha.update(&buffer[..count]),
-        }
-    }
-    Ok(Sha256::new(sha.finalize().into()))
+    Ok(fs::sha256(target)? == sha256)
 }
 
 struct Work<'w> {
