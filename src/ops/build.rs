@@ -217,6 +217,7 @@ pub fn build(
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
+        checked: report.checked,
         built: report.built,
         restored: report.restored,
         fresh: report.fresh,

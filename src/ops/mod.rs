@@ -2,8 +2,11 @@
 
 pub mod build;
 pub mod cat;
+pub mod choose;
 mod contents;
+pub mod excerpt;
 pub mod extract;
+pub mod init;
 pub mod inspect;
 pub mod keygen;
 mod opened;
@@ -12,3 +15,6 @@ pub mod sign;
 mod tensors;
 pub mod verify;
 pub mod workspace;
+pub mod write_report;
+
+pub use crate::format::archive::Limits;
