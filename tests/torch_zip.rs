@@ -118,17 +118,33 @@ fn packing_that_torch_does_not_know_is_refused() {
 #[test]
 fn a_bomb_is_not_unpacked() {
     let bomb = changed(2, |m| {
-        m.data = vec![0; 8 << 20];
+        m.data = vec![0; 2 << 20];
         m.deflate = true;
     });
-    // Its size is a lie to begin with.
+    // Its size is wrong to begin with.
     refused(&bomb, FaultKind::Storage);
     let mut all = good();
-    all.push(Member { deflate: true, ..member("a/data/1", &vec![0; 8 << 20]) });
+    all.push(Member { deflate: true, ..member("a/data/1", &vec![0; 2 << 20]) });
     refused(&zip(&all), FaultKind::Zip(Kind::Bomb));
     let mut all = good();
-    all[0] = Member { deflate: true, ..member("a/data.pkl", &[b'N'; 8 << 20]) };
+    all[0] = Member { deflate: true, ..member("a/data.pkl", &[b'N'; 2 << 20]) };
     refused(&zip(&all), FaultKind::Zip(Kind::Bomb));
+    // Each of them small enough by itself.
+    let mut all = good();
+    all.extend((1..20).map(|i| Member { deflate: true, ..member(&format!("a/data/{i}"), &[0; 1 << 20]) }));
+    refused(&zip(&all), FaultKind::Zip(Kind::Bomb));
+    // A pickle that is long, but not by deflate's art alone.
+    let mut seed = 1_u64;
+    let mut random = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as u8
+    };
+    let noise: Vec<u8> = (0..1 << 20).map(|_| random()).collect();
+    let mut all = good();
+    all[0] = Member { deflate: true, unpacked: Some(33 << 20), ..member("a/data.pkl", &noise) };
+    refused(&zip(&all), FaultKind::Limit);
 }
 
 #[test]

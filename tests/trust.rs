@@ -16,6 +16,8 @@ use expert_build::ops::verify::{FileState, Options, ProblemKind, Report, Signatu
 use expert_build::ops::{cat, extract, inspect, keygen, sign};
 use packages::{Native, gnu_tar, gzip, key, pack, path, put};
 
+type Entries = Vec<(String, Vec<u8>)>;
+
 fn trusting(keys: &[u8], require_signature: bool) -> Options {
     let trusted = keys.iter().map(|n| Trusted { key: key(*n).public(), name: format!("key {n}") }).collect();
     Options { trusted, require_signature, limits: Limits::default() }
@@ -31,7 +33,7 @@ fn a_signed_package_verifies_and_every_change_is_named() {
     for compression in Compression::ALL {
         let native = Native::new(compression);
         let entries = native.entries(Some(&key(1)));
-        let check = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+        let check = |change: &dyn Fn(&mut Entries)| {
             let mut entries = entries.clone();
             change(&mut entries);
             verify(&put(dir.path(), "x.expert", &pack(&entries, compression)), &trusting(&[1], true)).unwrap()
@@ -409,5 +411,108 @@ fn keys_are_made_read_and_refused() {
             assert_eq!(String::from_utf8(out.stdout).unwrap().parse(), Ok(pair.key));
         }
         other => eprintln!("SKIPPED: openssl does not read the key here: {other:?}"),
+    }
+}
+
+/// The format is open: thirty lines of Python, written from its description, come to the same answer.
+#[test]
+fn a_program_in_another_language_verifies_packages() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/verify_package.py");
+    assert!(std::fs::read_to_string(script).unwrap().lines().count() <= 30);
+    let python = |args: &[&str]| std::process::Command::new("python3").args(args).output();
+    match python(&["-c", "import cryptography"]) {
+        Ok(out) if out.status.success() => {}
+        _ => return eprintln!("SKIPPED: python3 with `cryptography` is not here"),
+    }
+    let zstd = python(&["-c", "import compression.zstd"]).is_ok_and(|out| out.status.success());
+    let dir = tempfile::tempdir().unwrap();
+    let public = key(1).public().to_string();
+    for compression in Compression::ALL {
+        if compression == Compression::Zstd && !zstd {
+            eprintln!("SKIPPED: this python3 does not read zstd");
+            continue;
+        }
+        let mut native = Native::new(compression);
+        let numbers =
+            br#"[5e-05, 1e-6, 1e-7, 1.5e-9, 1e20, 1e21, 123456789012345678901, 0, -0, -1.50, 4.35, 1e16, -2E+3]"#;
+        native.manifest.set("numbers", json::parse(numbers).unwrap());
+        native.manifest.set(
+            "\u{fb33}\u{1f600}",
+            json::parse(br#"{"\ud83d\ude00":"\u0000\u001f\u007f\"\\","\ufb33":[]}"#).unwrap(),
+        );
+        let entries = native.entries(Some(&key(1)));
+        let verdict = |entries: &Entries, key: &str| {
+            let package = put(dir.path(), "x.expert", &pack(entries, compression));
+            let ours = verify(&package, &Options { require_signature: true, ..Options::default() }).unwrap().ok;
+            let out = python(&[script, package.to_str().unwrap(), key]).unwrap();
+            (ours, out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+        };
+        let (ours, theirs, error) = verdict(&entries, &public);
+        assert!(ours && theirs, "{error}");
+        assert!(!verdict(&entries, &key(2).public().to_string()).1, "another key");
+        for at in 0..entries.len() {
+            let mut changed = entries.clone();
+            if at == 0 {
+                let text = String::from_utf8(changed[0].1.clone()).unwrap();
+                changed[0].1 = text.replace("\"hivellm\"", "\"hivellm2\"").into_bytes();
+            } else if changed[at].0 == "signature.sig" {
+                continue;
+            } else {
+                changed[at].1.push(b' ');
+            }
+            let (ours, theirs, error) = verdict(&changed, &public);
+            assert!(!ours && !theirs && error.contains(&changed[at].0), "{}: {error}", changed[at].0);
+        }
+        let mut extra = entries.clone();
+        extra.push(("zzz".into(), Vec::new()));
+        assert!(!verdict(&extra, &public).1);
+        let mut missing = entries.clone();
+        missing.pop();
+        assert!(!verdict(&missing, &public).1);
+    }
+}
+
+/// What GNU tar and Python make of a folder, in each of their formats, is opened.
+#[test]
+fn packages_packed_by_hand_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let deep = format!("{}/{}/weights-ü.bin", "d".repeat(90), "e".repeat(90));
+    for (name, bytes) in [("manifest.json", &br#"{"name":"x"}"#[..]), ("LICENSE", b"MIT"), (&deep, &[7; 3000])] {
+        let path = source.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let python = "import tarfile, sys\nwith tarfile.open(sys.argv[1], 'w:gz', format=int(sys.argv[2])) as t: t.add(sys.argv[3], '.')";
+    let mut made = 0;
+    for (program, args) in [
+        ("tar", vec!["--format=gnu", "-czf"]),
+        ("tar", vec!["--format=posix", "-czf"]),
+        ("tar", vec!["--format=posix", "-cf"]),
+        ("tar", vec!["--format=gnu", "--zstd", "-cf"]),
+        ("python3", vec!["-c", python, "1"]),
+        ("python3", vec!["-c", python, "2"]),
+    ] {
+        let package = dir.path().join(format!("{made}.expert"));
+        let mut command = std::process::Command::new(program);
+        let out = if program == "tar" {
+            command.args(&args).arg(&package).arg("-C").arg(&source).arg(".").output()
+        } else {
+            command.args(&args[..2]).arg(&package).arg(args[2]).arg(&source).output()
+        };
+        if !out.as_ref().is_ok_and(|out| out.status.success()) {
+            eprintln!("SKIPPED: {program} {args:?}: {out:?}");
+            continue;
+        }
+        made += 1;
+        let report = verify(&package, &Options::default()).unwrap_or_else(|e| panic!("{program} {args:?}: {e}"));
+        assert!(report.ok && !report.native, "{program} {args:?}: {report:#?}");
+        assert_eq!(
+            report.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            ["LICENSE", &deep, "manifest.json"]
+        );
+        let target = dir.path().join(format!("out{made}"));
+        extract::extract(&package, &target, &|_| true, false, &Options::default()).unwrap();
+        assert_eq!(std::fs::read(target.join(&deep)).unwrap(), [7; 3000]);
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::base::codes::weights as codes;
 use crate::base::{At, Code, Diagnostic};
-use crate::check::adapter_groups::name_modules;
+use crate::check::adapter_groups::{name_modules, rolled_up};
 use crate::check::adapter_observed::{AdapterKind, Module, Observed};
 use crate::check::{adapter_rank, adapter_shapes, adapter_targets};
 use crate::format::adapter_config::AdapterConfig;
 use crate::format::json::Value;
+use crate::format::safetensors::shown;
 
 /// A JSON file that findings point into.
 #[derive(Debug, Clone, Copy)]
@@ -145,12 +146,13 @@ pub fn agree(sides: Sides<'_>) -> Vec<Diagnostic> {
     adapter_rank::alphas(sides, &mut found);
     adapter_rank::scaling(sides, &mut found);
     adapter_targets::targets(sides, &mut found);
+    adapter_targets::feedforward(sides, &mut found);
     adapter_targets::saved(sides, &mut found);
     base_names(sides, &mut found);
     if let Some(weights) = sides.weights {
         adapter_shapes::shapes(weights, sides.configured, &mut found);
     }
-    found
+    rolled_up(found)
 }
 
 /// The method: tensors against manifest and configuration; these two against each other where no tensor tells.
@@ -170,7 +172,7 @@ fn kinds(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
     let evidence = evidence(observed, actual);
     if let Some((declared, kind)) = declared.filter(|(_, kind)| *kind != actual) {
         let word = declared.type_word().unwrap_or(kind.name());
-        let message = format!("the manifest says `{word}`, the tensors are {actual}: {evidence}");
+        let message = format!("the manifest says `{}`, the tensors are {actual}: {evidence}", shown(word));
         let help = match actual {
             AdapterKind::Other => "name the method of the weights, or package the weights that were meant".to_owned(),
             actual => format!("set `type` to `{actual}`, or package the weights that were meant"),
@@ -215,7 +217,12 @@ fn base_names(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
     if one.is_empty() || two.is_empty() || one == two {
         return;
     }
-    let message = format!("{} names the base model `{theirs}`, the manifest says `{ours}`", configured.file.path);
+    let message = format!(
+        "{} names the base model `{}`, the manifest says `{}`",
+        configured.file.path,
+        shown(theirs),
+        shown(ours)
+    );
     let help = "an adapter works with the model it was trained on: correct the name that is wrong";
     found.push(configured.finding(&codes::BASE_MODEL_NAME_MISMATCH, message, "/base_model_name_or_path").help(help));
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Diagnostic;
 use crate::check::adapter_observed::Module;
+use crate::format::safetensors::shown;
 
 /// Most groups that one message names.
 const MAX_GROUPS: usize = 6;
@@ -29,7 +31,7 @@ pub fn name_places<'m>(places: impl IntoIterator<Item = (Option<u32>, &'m str)>)
         .iter()
         .take(MAX_GROUPS)
         .map(|(layers, names)| {
-            let names = list(names);
+            let names = list(&names.iter().map(|name| shown(name)).collect::<Vec<_>>());
             let ranges = ranges(layers.iter().flatten().copied());
             match (ranges.is_empty(), layers.iter().flatten().count()) {
                 (true, _) => names,
@@ -42,6 +44,31 @@ pub fn name_places<'m>(places: impl IntoIterator<Item = (Option<u32>, &'m str)>)
         texts.push(format!("{more} more groups"));
     }
     texts.join("; ")
+}
+
+/// Most findings of one code in one file: more are one fault told many times.
+const MAX_FINDINGS: usize = 20;
+
+/// The findings with those past the twentieth of a code told as a number.
+pub fn rolled_up(found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kept: Vec<Diagnostic> = Vec::new();
+    for finding in found {
+        let count = counts.entry(finding.code.name).or_default();
+        *count += 1;
+        if *count <= MAX_FINDINGS {
+            kept.push(finding);
+        }
+    }
+    for last in kept.clone().iter().rev() {
+        if let Some(count) = counts.remove(last.code.name).filter(|count| *count > MAX_FINDINGS) {
+            let message = format!("{} more findings of this kind", count - MAX_FINDINGS);
+            let mut more = Diagnostic::new(last.code, message);
+            more.file.clone_from(&last.file);
+            kept.push(more);
+        }
+    }
+    kept
 }
 
 /// `a`, `a and b`, `a, b and c`; at most a dozen.
@@ -78,7 +105,18 @@ fn ranges(numbers: impl Iterator<Item = u32>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::name_places;
+    use super::{name_places, rolled_up};
+    use crate::base::Diagnostic;
+    use crate::base::codes::weights::{ADAPTER_RANK_MISMATCH, ADAPTER_SHAPE_INCONSISTENT};
+
+    #[test]
+    fn many_findings_of_a_code_are_counted() {
+        let many = (0..50).map(|i| Diagnostic::new(&ADAPTER_SHAPE_INCONSISTENT, i.to_string()).in_file("a"));
+        let found = rolled_up(many.chain([Diagnostic::new(&ADAPTER_RANK_MISMATCH, "r")]).collect());
+        assert_eq!(found.len(), 22);
+        assert_eq!((&*found[20].message, &*found[21].message), ("r", "30 more findings of this kind"));
+        assert_eq!(found[21].file.as_deref(), Some("a"));
+    }
 
     #[test]
     fn layers_fold_into_ranges() {

@@ -9,6 +9,7 @@ use crate::check::adapter_groups::name_modules;
 use crate::check::adapter_observed::{AdapterKind, Module};
 use crate::check::adapter_pattern::Pattern;
 use crate::format::json::Value;
+use crate::format::safetensors::shown;
 
 /// Modules whose rank is not what it should be, by (rank, wanted).
 type Wrong<'a> = BTreeMap<(u64, u64), Vec<&'a Module>>;
@@ -16,7 +17,7 @@ type Wrong<'a> = BTreeMap<(u64, u64), Vec<&'a Module>>;
 pub(super) fn ranks(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
     let pattern = Pattern::new(sides.configured.map_or(&[], |configured| configured.config.rank_pattern.as_slice()));
     if let (Some(configured), Some(key)) = (sides.configured, &pattern.unreadable) {
-        let message = format!("`rank_pattern` holds `{key}`, which is not checked");
+        let message = format!("`rank_pattern` holds `{}`, which is not checked", shown(key));
         found.push(configured.finding(&codes::ADAPTER_PATTERN_UNREAD, message, "/rank_pattern"));
     }
     let ranked = sides.weights.filter(|weights| weights.observed.kind.is_some_and(AdapterKind::ranked));
@@ -172,8 +173,11 @@ pub(super) fn alphas(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
         if let (Some(one), Some(two)) = (one, two)
             && (one - two).abs() > 1e-9
         {
-            let message =
-                format!("the manifest says alpha {one} for `{}`, {} says {two}", member.key, configured.file.path);
+            let message = format!(
+                "the manifest says alpha {one} for `{}`, {} says {two}",
+                shown(&member.key),
+                configured.file.path
+            );
             found.push(declared.finding(&codes::ADAPTER_ALPHA_MISMATCH, message, "alpha_pattern"));
         }
     }

@@ -7,6 +7,7 @@ use crate::base::codes::weights as codes;
 use crate::check::adapter::{Configured, Weights};
 use crate::check::adapter_groups::{list, name_modules};
 use crate::check::adapter_observed::{AdapterKind, Module};
+use crate::format::safetensors::shown;
 
 pub(super) fn shapes(weights: Weights<'_>, configured: Option<Configured<'_>>, found: &mut Vec<Diagnostic>) {
     partners(weights, found);
@@ -140,10 +141,10 @@ fn widths(weights: Weights<'_>, found: &mut Vec<Diagnostic>) {
 
 fn unknown(weights: Weights<'_>, found: &mut Vec<Diagnostic>) {
     let observed = weights.observed;
-    let Some(first) = observed.unknown.first() else {
+    let Some(first) = observed.unknown.first().map(|name| shown(name)) else {
         if observed.kind.is_none() && !observed.saved.is_empty() {
             let message = "no tensor is part of an adapter, only modules kept whole are there";
-            found.push(weights.finding(&codes::ADAPTER_TENSORS_UNKNOWN, message, &*observed.saved[0].path));
+            found.push(weights.finding(&codes::ADAPTER_TENSORS_UNKNOWN, message, shown(&observed.saved[0].path)));
         }
         return;
     };
@@ -158,7 +159,7 @@ fn unknown(weights: Weights<'_>, found: &mut Vec<Diagnostic>) {
         Some(part) => format!("`{part}` is another trainer's name: convert the file to PEFT's `lora_A` and `lora_B`"),
         None => "names begin with `base_model.model.` and end in a part such as `lora_A.weight`".to_owned(),
     };
-    found.push(weights.finding(&codes::ADAPTER_TENSORS_UNKNOWN, message, first.as_str()).help(help));
+    found.push(weights.finding(&codes::ADAPTER_TENSORS_UNKNOWN, message, first).help(help));
 }
 
 fn prompt(weights: Weights<'_>, configured: Configured<'_>, found: &mut Vec<Diagnostic>) {

@@ -6,10 +6,11 @@ use crate::base::Diagnostic;
 use crate::base::codes::weights as codes;
 use crate::check::adapter::{Configured, Declared, Sides, Weights};
 use crate::check::adapter_groups::{list, name_modules};
-use crate::check::adapter_observed::{Module, Saved};
+use crate::check::adapter_observed::{AdapterKind, Module, Saved};
 use crate::check::adapter_pattern::{Choice, entry, is_all};
 use crate::format::adapter_config::Targets;
 use crate::format::json::Value;
+use crate::format::safetensors::shown;
 
 pub(super) fn targets(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
     match sides.weights {
@@ -59,7 +60,10 @@ fn declared_targets(declared: &Declared<'_>, sides: Sides<'_>, weights: Weights<
         );
         found.push(declared.finding(&codes::ADAPTER_TARGET_MISSING, message, "target_modules").help(help));
     }
-    let kept: Vec<Choice> = saved_names(declared.value).chain(configured_saved(sides.configured)).map(entry).collect();
+    let kept: Vec<Choice> =
+        names_of(declared.value, "modules_to_save").chain(configured_saved(sides.configured)).map(entry).collect();
+    let kept: Vec<Choice> =
+        kept.into_iter().chain(names_of(declared.value, "feedforward_modules").map(entry)).collect();
     let undeclared: Vec<&Module> = observed
         .modules
         .iter()
@@ -163,15 +167,50 @@ fn without_weights(declared: &Declared<'_>, configured: Configured<'_>, found: &
 }
 
 fn quoted(names: &[&str]) -> String {
-    list(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
+    list(&names.iter().map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>())
 }
 
-fn saved_names(value: &Value) -> impl Iterator<Item = &str> {
-    value.get("modules_to_save").map_or(&[][..], Value::items).iter().filter_map(Value::as_str)
+fn names_of<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    value.get(key).map_or(&[][..], Value::items).iter().filter_map(Value::as_str)
 }
 
 fn configured_saved<'a>(configured: Option<Configured<'a>>) -> impl Iterator<Item = &'a str> {
     configured.map_or(&[][..], |configured| configured.config.modules_to_save.as_slice()).iter().map(String::as_str)
+}
+
+/// IA3 scales the input of feed-forward modules and the output of all others: the shape tells which.
+pub(super) fn feedforward(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
+    let Some(weights) = sides.weights.filter(|weights| weights.observed.kind == Some(AdapterKind::Ia3)) else { return };
+    let key = "feedforward_modules";
+    let compare = |has: &dyn Fn(&str) -> Option<bool>| {
+        let modules =
+            weights.observed.modules.iter().filter(|module| module.inputs.is_some() != module.outputs.is_some());
+        let wrong = |module: &&Module| has(&module.path).is_some_and(|is| is != module.inputs.is_some());
+        let (inputs, outputs): (Vec<&Module>, Vec<&Module>) = modules.filter(wrong).partition(|m| m.inputs.is_some());
+        let texts = [
+            (inputs, "input, but `feedforward_modules` does not name it"),
+            (outputs, "output, but `feedforward_modules` names it"),
+        ];
+        let told = texts.into_iter().filter(|(modules, _)| !modules.is_empty());
+        told.map(|(modules, what)| format!("{}: `ia3_l` scales the {what}", name_modules(modules))).collect::<Vec<_>>()
+    };
+    if let Some((configured, targets)) =
+        sides.configured.and_then(|c| Some((c, c.config.feedforward_modules.as_ref()?)))
+    {
+        let choice = Choice::new(targets);
+        for message in compare(&|path| choice.has(path)) {
+            let help = "use the file that was saved with these weights";
+            let code = &codes::ADAPTER_FEEDFORWARD_MISMATCH;
+            found.push(configured.finding(code, message, "/feedforward_modules").help(help));
+        }
+    }
+    if let Some(declared) = sides.declared.filter(|declared| declared.value.get(key).is_some()) {
+        let choices: Vec<Choice> = names_of(declared.value, key).map(entry).collect();
+        for message in compare(&|path| Some(choices.iter().any(|choice| choice.has(path) != Some(false)))) {
+            let help = "let `feedforward_modules` name the modules whose `ia3_l` is [1, inputs]";
+            found.push(declared.finding(&codes::ADAPTER_FEEDFORWARD_MISMATCH, message, key).help(help));
+        }
+    }
 }
 
 /// Modules kept whole must have their tensors.
@@ -186,7 +225,8 @@ pub(super) fn saved(sides: Sides<'_>, found: &mut Vec<Diagnostic>) {
         found.push(side.finding(code, message(&configured), "/modules_to_save").help(help));
     }
     let Some(declared) = sides.declared else { return };
-    let missing: Vec<&str> = saved_names(declared.value).filter(|name| !has_saved(observed, name)).collect();
+    let missing: Vec<&str> =
+        names_of(declared.value, "modules_to_save").filter(|name| !has_saved(observed, name)).collect();
     if !missing.is_empty() && missing.iter().any(|name| !configured.contains(name)) {
         let code = &codes::ADAPTER_SAVED_MODULE_MISSING;
         found.push(declared.finding(code, message(&missing), "modules_to_save").help(help));

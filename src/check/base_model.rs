@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use crate::base::Diagnostic;
 use crate::base::codes::weights as codes;
 use crate::check::adapter::{JsonFile, Weights};
-use crate::check::adapter_groups::name_modules;
+use crate::check::adapter_groups::{name_modules, rolled_up};
 use crate::check::adapter_observed::{AdapterKind, Module, Observed};
 use crate::format::adapter_config::{AdapterConfig, Targets};
 use crate::format::json::Value;
 use crate::format::model_config::ModelConfig;
+use crate::format::safetensors::shown;
 
 /// The base model that an adapter is said to be for.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +168,7 @@ pub fn against(weights: Weights<'_>, base: BaseModel<'_>, config: Option<&Adapte
     }
     shapes(weights, base, &text, &mut found);
     layers(weights, base, &text, config.filter(|_| known), &mut found);
-    found
+    rolled_up(found)
 }
 
 fn shapes(weights: Weights<'_>, base: BaseModel<'_>, text: &[&Module], found: &mut Vec<Diagnostic>) {
@@ -203,11 +204,11 @@ fn shapes(weights: Weights<'_>, base: BaseModel<'_>, text: &[&Module], found: &m
         let [rows, width] = *saved.shape.as_slice() else { continue };
         if let Some(hidden) = base.config.hidden_size.filter(|hidden| *hidden != width) {
             let message = format!("{name} is {width} wide, `{}` has hidden size {hidden}", base.name);
-            found.push(weights.finding(&codes::BASE_MODEL_SHAPE, message, &*saved.path).help(help));
+            found.push(weights.finding(&codes::BASE_MODEL_SHAPE, message, shown(&saved.path)).help(help));
         }
         if let Some(size) = base.config.vocab_size.filter(|size| rows < *size) {
             let message = format!("{name} has {rows} rows, the vocabulary of `{}` has {size}", base.name);
-            found.push(weights.finding(&codes::BASE_MODEL_VOCABULARY, message, &*saved.path).help(help));
+            found.push(weights.finding(&codes::BASE_MODEL_VOCABULARY, message, shown(&saved.path)).help(help));
         }
     }
 }

@@ -3,6 +3,8 @@
 //! What it reports as an error is what `schema/manifest.schema.json` rejects. Requirements between experts are
 //! `check::requires`' matter, files and their hashes `check::manifest_files`'.
 
+use std::collections::BTreeSet;
+
 use crate::base::codes::files::PATH_ESCAPE;
 use crate::base::codes::manifest::{
     ADAPTER_IA3_RANK, ADAPTER_TYPE_UNKNOWN, ADAPTERS_MISSING, HASH_MALFORMED, MANIFEST_BOTH_FORMS,
@@ -15,7 +17,7 @@ use crate::check::{licence, manifest_types};
 use crate::format::json::{Value, child_pointer};
 use crate::format::json_write;
 use crate::format::manifest::{Manifest, Schema, last_segment};
-use crate::format::manifest_keys::{EXPECTED, Form, Key, NAME_MAX, PROMPTS, RANKED, UNRANKED};
+use crate::format::manifest_keys::{ADAPTER, EXPECTED, Form, Key, NAME_MAX, PROMPTS, RANKED, ROOT, UNRANKED};
 
 /// Reads a manifest and checks it: every finding that its text alone can give. `None` where it is not a JSON object.
 pub fn read(bytes: &[u8], file: &str) -> (Option<Manifest>, Vec<Diagnostic>) {
@@ -86,7 +88,6 @@ impl Findings<'_> {
     fn models(&mut self) {
         let manifest = self.manifest;
         let root = &manifest.root;
-        let known = crate::format::manifest_keys::ROOT;
         match (given(root, "base_model"), given(root, "base_models")) {
             (Some(_), Some(_)) => {
                 let key = root.members().iter().find(|member| &*member.key == "base_model");
@@ -94,25 +95,22 @@ impl Findings<'_> {
                 let help = "keep one of the two: `base_models` where there are several models";
                 self.add(&MANIFEST_BOTH_FORMS, at, "`base_model` and `base_models` exclude each other", help);
             }
-            (None, None) => match self.near_miss(root, "", "base_model", known) {
-                Some((at, _)) => {
-                    let help = "did you mean `base_model` or `base_models`?";
-                    self.add(&MANIFEST_KEY_MISSING, at, "the manifest has no `base_model` or `base_models`", help);
-                }
-                None => {
-                    let nearly = self.near_miss(root, "", "base_models", known);
-                    let default =
-                        (self.brace(root, ""), "add `\"base_models\": [{ \"name\": …, \"adapters\": […] }]`".into());
-                    let (at, help) = nearly.unwrap_or(default);
-                    self.add(&MANIFEST_KEY_MISSING, at, "the manifest has no `base_model` or `base_models`", help);
-                }
-            },
+            (None, None) => {
+                let nearly =
+                    ["base_model", "base_models"].into_iter().find_map(|key| self.near_miss(root, "", key, ROOT));
+                let (at, help) = match nearly {
+                    Some((at, _)) => (at, "did you mean `base_model` or `base_models`?"),
+                    None => (self.brace(root, ""), "add `\"base_models\": [{ \"name\": …, \"adapters\": […] }]`"),
+                };
+                self.add(&MANIFEST_KEY_MISSING, at, "the manifest has no `base_model` or `base_models`", help);
+            }
             _ => self.form(),
         }
         let prompts = given(root, "soft_prompts").is_some_and(|prompts| !prompts.items().is_empty());
-        for (i, model) in manifest.base_models.iter().enumerate() {
+        let mut names = BTreeSet::new();
+        for model in &manifest.base_models {
             self.model_name(&model.name, &model.pointer);
-            if !model.name.is_empty() && manifest.base_models[..i].iter().any(|other| other.name == model.name) {
+            if !model.name.is_empty() && !names.insert(&model.name) {
                 let at = manifest.place(&child_pointer(&model.pointer, "name"));
                 let help = "give each model its own name, or put its adapters under one";
                 self.add(&MANIFEST_MODEL_CLASH, at, format!("the base model `{}` stands twice", model.name), help);
@@ -198,7 +196,7 @@ impl Findings<'_> {
     fn expected(&mut self) {
         let root = &self.manifest.root;
         for key in EXPECTED.iter().filter(|key| given(root, key).is_none()) {
-            let nearly = self.near_miss(root, "", key, crate::format::manifest_keys::ROOT);
+            let nearly = self.near_miss(root, "", key, ROOT);
             let (at, help) = nearly.unwrap_or((self.brace(root, ""), format!("add `\"{key}\": …`")));
             self.add(&MANIFEST_KEY_EXPECTED, at, format!("the manifest has no `{key}`"), help);
         }
@@ -207,14 +205,13 @@ impl Findings<'_> {
     /// What an adapter's type asks for. The types of its values were checked.
     pub(crate) fn adapter(&mut self, adapter: &Value, pointer: &str) {
         let kind = adapter.get("type").and_then(Value::as_str);
-        let known = crate::format::manifest_keys::ADAPTER;
         if !kind.is_some_and(|kind| PROMPTS.contains(&kind)) && given(adapter, "target_modules").is_none() {
-            self.missing(adapter, pointer, "target_modules", known);
+            self.missing(adapter, pointer, "target_modules", ADAPTER);
         }
         let Some(kind) = kind.filter(|kind| !kind.is_empty()) else { return };
         if RANKED.contains(&kind) {
             for key in ["r", "alpha"].into_iter().filter(|key| given(adapter, key).is_none()) {
-                self.missing(adapter, pointer, key, known);
+                self.missing(adapter, pointer, key, ADAPTER);
             }
         } else if kind == UNRANKED {
             let extra: Vec<_> = ["r", "alpha"].into_iter().filter(|key| given(adapter, key).is_some()).collect();

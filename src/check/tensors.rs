@@ -6,7 +6,7 @@ use crate::base::codes::{files, weights as codes};
 use crate::base::{At, Code, Diagnostic};
 use crate::check::adapter_groups::{list, name_modules, name_places};
 use crate::check::adapter_observed::{AdapterKind, Module, Observed};
-use crate::format::safetensors::{FaultKind, Fingerprint, Header, HeaderFault, ScanReport};
+use crate::format::safetensors::{FaultKind, Fingerprint, Header, HeaderFault, ScanReport, shown};
 
 /// Why the file at `path` was refused.
 pub fn refused(path: &str, fault: &HeaderFault) -> Diagnostic {
@@ -24,13 +24,9 @@ pub fn refused(path: &str, fault: &HeaderFault) -> Diagnostic {
 /// What is odd about a header that was read.
 pub fn header(path: &str, header: &Header) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for warning in header.warnings.iter().take(8) {
+    for warning in &header.warnings {
         let finding = Diagnostic::new(&codes::SAFETENSORS_UNUSUAL, warning.what.clone());
         found.push(finding.in_file(path).at(At::Byte(warning.at)).help("put notes into `__metadata__`, as strings"));
-    }
-    if let Some(next) = header.warnings.get(8) {
-        let message = format!("{} more such entries", header.warnings.len() - 8);
-        found.push(Diagnostic::new(&codes::SAFETENSORS_UNUSUAL, message).in_file(path).at(At::Byte(next.at)));
     }
     if header.tensors.is_empty() {
         let finding = Diagnostic::new(&codes::WEIGHTS_EMPTY, "the file holds no tensor");
@@ -77,7 +73,7 @@ impl Values<'_> {
         let what = list(&texts.into_iter().flatten().collect::<Vec<_>>());
         let values = if nan + inf == 1 { "value" } else { "values" };
         let (message, place) = if count == 1 {
-            (format!("`{}` holds {what} {values}", first.name), first.name.to_string())
+            (format!("`{}` holds {what} {values}", shown(&first.name)), shown(&first.name))
         } else {
             let owner: BTreeMap<usize, &Module> = self
                 .observed
@@ -168,8 +164,8 @@ impl Values<'_> {
         }
         let tensors = self.header.tensors.iter().zip(&self.report.tensors);
         for (tensor, _) in tensors.filter(|(tensor, scan)| scan.zero && tensor.name.ends_with("prompt_embeddings")) {
-            let message = format!("`{}` is all zeros", tensor.name);
-            found.push(self.finding(&codes::WEIGHTS_ALL_ZERO, message, tensor.name.to_string(), help));
+            let message = format!("`{}` is all zeros", shown(&tensor.name));
+            found.push(self.finding(&codes::WEIGHTS_ALL_ZERO, message, shown(&tensor.name), help));
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::store::{Index, Stat, fs};
 pub enum Verdict {
     /// All is as it was; what the engine remembered of it.
     Fresh(Vec<u8>),
-    /// Why not, and what the index knows of it.
-    Stale(String, Record),
+    /// Why not.
+    Stale(String),
 }
 
 /// Looks at experts with all threads.
@@ -25,9 +25,9 @@ pub fn look(root: &Path, index: &Index, targets: &[Arc<Target>], force: bool, th
     let folder = std::fs::File::open(root).ok();
     in_parallel(targets, threads, &|target: &Arc<Target>| {
         let Some(view) = index.get(target.key()) else {
-            return Verdict::Stale("never built here".into(), Record::default());
+            return Verdict::Stale("never built here".into());
         };
-        let stale = |why: String| Verdict::Stale(why, view.decode().unwrap_or_default());
+        let stale = |why: String| Verdict::Stale(why);
         if force {
             return stale("asked for by `--force`".into());
         }
@@ -74,8 +74,9 @@ pub fn settle(finished: BTreeMap<String, Finished>) -> BTreeMap<String, Record> 
     let settled = finished.into_iter().map(|(key, mut finished)| {
         for (at, folder, names) in &finished.written {
             let stat = Stat::following(folder).ok();
+            let ours = finished.output.strip_prefix(folder).ok().and_then(Path::to_str).unwrap_or_default();
             let same = fs::list(folder)
-                .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref())) == *names);
+                .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref()), ours) == *names);
             finished.record.folders[*at].stat = stat.filter(|_| same);
         }
         (key, finished.record)

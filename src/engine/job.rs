@@ -15,9 +15,10 @@ use crate::engine::key::KeyText;
 use crate::engine::record::PackageResult;
 use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::target::Target;
+use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
-use crate::store::ActionKey;
 use crate::store::index::{Built, Input, Record, Seen};
+use crate::store::{ActionKey, Index, Stat};
 
 /// The work on one expert.
 pub struct Job {
@@ -27,8 +28,8 @@ pub struct Job {
     pub target: Arc<Target>,
     /// Why it is not up to date.
     pub why: String,
-    /// What the index remembers of it.
-    pub previous: Record,
+    /// What the repo looked like when it was last built.
+    index: Arc<Index>,
     open: Mutex<Option<Arc<Open>>>,
     /// For each file of the plan: is it small?
     expected: OnceLock<Vec<bool>>,
@@ -38,14 +39,16 @@ pub struct Job {
 pub struct Open {
     /// The first look.
     pub survey: Survey,
+    /// What the index remembers of the expert.
+    pub previous: Record,
     /// One for each file of the survey, in its order.
     pub files: Vec<FileSlot>,
     /// One for each package, in the survey's order.
     pub packages: Vec<PackageSlot>,
     /// Findings so far, as they were found.
     pub found: Mutex<Vec<Diagnostic>>,
-    /// Were the findings of the headers looked for?
-    pub checked: OnceLock<()>,
+    /// What the headers tell; unset where the cache knows the packages already.
+    pub facts: OnceLock<Facts>,
 }
 
 /// What the tasks of one package leave for each other.
@@ -63,8 +66,8 @@ pub struct PackageSlot {
 
 impl Job {
     /// The work on an expert, not yet begun.
-    pub fn new(number: usize, target: Arc<Target>, why: String, previous: Record) -> Self {
-        Self { number, target, why, previous, open: Mutex::new(None), expected: OnceLock::new() }
+    pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
+        Self { number, target, why, index, open: Mutex::new(None), expected: OnceLock::new() }
     }
 
     /// Opens the job, with the first look that was taken when it was planned or a new one.
@@ -107,25 +110,19 @@ impl Job {
     }
 
     fn holding(&self, survey: Survey) -> Open {
-        let files = survey
-            .files
-            .iter()
-            .map(|file| FileSlot::new(file, &self.target.folder, self.remembered(file.path.as_str(), &file.stat)));
+        let previous = self.index.get(self.target.key()).and_then(|view| view.decode()).unwrap_or_default();
+        let files = survey.files.iter().map(|file| {
+            let known = remembered(&previous, &self.path_in_repo(file.path.as_str()), &file.stat);
+            FileSlot::new(file, &self.target.folder, known)
+        });
         Open {
             files: files.collect(),
             packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
             found: Mutex::new(survey.found.clone()),
-            checked: OnceLock::new(),
+            facts: OnceLock::new(),
+            previous,
             survey,
         }
-    }
-
-    /// What the index knows of the content of a file with this stat.
-    fn remembered(&self, path: &str, stat: &crate::store::Stat) -> Option<(Digest, Sha256)> {
-        let path = self.path_in_repo(path);
-        let input = self.previous.inputs.binary_search_by(|i| i.seen.path.as_str().cmp(&path)).ok()?;
-        let input = &self.previous.inputs[input];
-        (input.seen.stat == Some(*stat)).then_some((input.digest, input.sha256))
     }
 
     /// A path below the expert as a path below the repo.
@@ -144,7 +141,7 @@ impl Job {
     /// What the index shall remember, now that all packages are in place.
     pub fn finish(&self, open: &Open, memo: Vec<u8>) -> Result<Finished> {
         let survey = &open.survey;
-        let racy = |stat: crate::store::Stat| (!stat.is_racy(survey.at)).then_some(stat);
+        let racy = |stat: Stat| (!stat.is_racy(survey.at)).then_some(stat);
         let mut inputs = vec![Input {
             seen: Seen { path: self.shown(&survey.manifest_file.path), stat: racy(survey.manifest_file.stat) },
             digest: survey.manifest_digest,
@@ -166,14 +163,26 @@ impl Job {
             let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
-            if disk == self.target.output_folder() {
+            let out = self.target.output_folder();
+            if disk == out || out.parent() == Some(&disk) {
                 written.push((folders.len(), disk, listed.fingerprint));
             }
             folders.push(Seen { path, stat: listed.stat.and_then(racy) });
         }
         let settings = self.target.fingerprint();
-        Ok(Finished { record: Record { settings, folders, inputs, outputs, memo }, written })
+        Ok(Finished {
+            record: Record { settings, folders, inputs, outputs, memo },
+            written,
+            output: self.target.output_folder(),
+        })
     }
+}
+
+/// What the index knows of the content of a file with this stat.
+fn remembered(previous: &Record, path: &str, stat: &Stat) -> Option<(Digest, Sha256)> {
+    let at = previous.inputs.binary_search_by(|input| input.seen.path.as_str().cmp(path)).ok()?;
+    let input = &previous.inputs[at];
+    (input.seen.stat == Some(*stat)).then_some((input.digest, input.sha256))
 }
 
 /// A finished expert on its way into the index.
@@ -183,6 +192,8 @@ pub struct Finished {
     /// Folders of the record that packages were written to, by index: where they lie, and the fingerprint of the names
     /// they had. Writing a package changes the folder's times, so its stat is taken once more at the end.
     pub written: Vec<(usize, PathBuf, [u8; 32])>,
+    /// The folder of the packages.
+    pub output: PathBuf,
 }
 
 impl Open {

@@ -353,9 +353,7 @@ impl Work<'_> {
         if reserved || self.target.exclude.takes(&source) {
             return;
         }
-        if !self.members.contains_key(&path) {
-            self.members.insert(path, (source, role));
-        }
+        self.members.entry(path).or_insert((source, role));
     }
 
     /// The first of the folder and the expert's root that holds this file.

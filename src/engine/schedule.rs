@@ -42,7 +42,7 @@ pub struct Outcome {
 
 enum Message {
     Started { id: usize, thread: usize, at_us: u64 },
-    Ended { id: usize, at_us: u64, result: Result<Done> },
+    Ended { id: usize, at_us: u64, result: Box<Result<Done>> },
 }
 
 /// Runs the plan. `finished` is called with each job as soon as its last task is done, before it is closed.
@@ -89,7 +89,7 @@ fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, package
                     scratch = Scratch::default();
                     Err(Error::Bug(panic_text(&*panic)))
                 });
-                let _ = sender.send(Message::Ended { id, at_us: now(), result });
+                let _ = sender.send(Message::Ended { id, at_us: now(), result: Box::new(result) });
             }
         }
     }
@@ -189,7 +189,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             };
             match message {
                 Message::Started { id, thread, at_us } => self.started(id, thread, at_us),
-                Message::Ended { id, at_us, result } => self.ended(id, at_us, result)?,
+                Message::Ended { id, at_us, result } => self.ended(id, at_us, *result)?,
             }
         }
         for id in 0..self.plan.len() {

@@ -58,11 +58,13 @@ pub struct ListedFolder {
     pub fingerprint: [u8; 32],
 }
 
-/// Hash of the names in a folder, but for what a build itself writes.
-pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>) -> [u8; 32] {
+/// Hash of the names in a folder, but for what a build itself writes: packages, temporaries, and the folder `ours` that
+/// packages go to.
+pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>, ours: &str) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for name in names {
-        let ours = name.ends_with(".expert")
+        let ours = name == ours
+            || name.ends_with(".expert")
             || name.ends_with(".expert.sha256")
             || name.starts_with(crate::store::output::TEMPORARY);
         if !ours {
@@ -148,7 +150,7 @@ impl Survey {
             manifest_sha256: Sha256::of(&bytes),
             layouts,
             files: sources,
-            folders: tree.seen(),
+            folders: tree.seen(&target.output_folder()),
             found,
             at,
         })
@@ -182,11 +184,13 @@ impl DiskTree {
         Ok(Self { root: root.to_path_buf(), real: fs::canonical(root)?, listed: RefCell::default() })
     }
 
-    fn seen(self) -> Vec<ListedFolder> {
-        let folder = |(path, listed): (Option<RelPath>, Listed)| ListedFolder {
-            path,
-            stat: listed.stat,
-            fingerprint: fingerprint(listed.names.keys().map(String::as_str)),
+    fn seen(self, output: &Path) -> Vec<ListedFolder> {
+        let root = self.root;
+        let folder = |(path, listed): (Option<RelPath>, Listed)| {
+            let disk = path.as_ref().map_or_else(|| root.clone(), |p| p.under(&root));
+            let ours = output.strip_prefix(&disk).ok().and_then(Path::to_str).unwrap_or_default();
+            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), ours);
+            ListedFolder { path, stat: listed.stat, fingerprint }
         };
         self.listed.into_inner().into_iter().map(folder).collect()
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::codes::files::PATH_CLASH;
 use crate::base::diagnostic::Lints;
 use crate::base::{Diagnostic, RelPath};
 use crate::engine::key::KeyText;
@@ -34,6 +35,8 @@ pub struct Target {
     pub epoch: Option<u64>,
     /// Texts of base models' `config.json`, by the base model's name in the Expertfile, with where they lie.
     pub configs: Vec<(String, PathBuf, Vec<u8>)>,
+    /// The one file that its package shall be written to, whatever its name.
+    pub output: Option<PathBuf>,
 }
 
 impl Target {
@@ -65,11 +68,20 @@ impl Target {
 
     /// The folder that its packages go to.
     pub fn output_folder(&self) -> PathBuf {
-        self.out_dir.clone().unwrap_or_else(|| self.folder.join("weights"))
+        let named = self.output.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf);
+        named.or_else(|| self.out_dir.clone()).unwrap_or_else(|| self.folder.join("weights"))
     }
 
     /// Where the package of this base model goes.
     pub fn output(&self, manifest: &Manifest, model: &BaseModel) -> Result<PathBuf, Box<Diagnostic>> {
+        if let Some(file) = &self.output {
+            if self.models(manifest).is_ok_and(|models| models.len() > 1) {
+                let message = format!("the packages of all base models would be written to `{}`", file.display());
+                let found = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                return Err(Box::new(found.help("choose one with `--model`, or give a folder")));
+            }
+            return Ok(file.clone());
+        }
         let name = self.expert.file_name(&Self::naming(manifest, Some(model)))?;
         Ok(self.output_folder().join(name))
     }
@@ -123,6 +135,7 @@ impl Target {
         for (model, table) in &e.model {
             text.line("slug", model, table.slug.as_ref().map_or("", |s| &s.value.0));
         }
+        text.line("out", "file", &self.output.as_ref().map_or(String::new(), |f| f.to_string_lossy().into_owned()));
         text.line("out", "dir", &self.out_dir.as_ref().map_or(String::new(), |d| d.to_string_lossy().into_owned()));
         *text.key().bytes()
     }

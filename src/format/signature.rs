@@ -192,6 +192,18 @@ impl<'de> Deserialize<'de> for PublicKey {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature([u8; 64]);
 
+impl Signature {
+    /// A signature from its 64 bytes.
+    pub const fn new(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 64 bytes.
+    pub const fn bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
 impl FromStr for Signature {
     type Err = NotAKey;
 

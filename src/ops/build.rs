@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
-use crate::base::{Diagnostic, Error, Event, Result};
+use crate::base::{Diagnostic, Error, Event, Result, Sha256};
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
 use crate::engine::plan::{Plan, Shape};
@@ -126,7 +126,7 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
-    let index = Index::load(&workspace.index);
+    let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
     let mut known = BTreeMap::new();
@@ -138,7 +138,7 @@ pub fn build(
                 report.fresh += memo.packages.max(1);
                 known.insert(chosen[i], memo);
             }
-            Verdict::Stale(why, previous) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, previous)),
+            Verdict::Stale(why) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index))),
         }
     }
     let surveyed = survey(&jobs, options.jobs);
@@ -215,6 +215,18 @@ pub fn build(
     Ok(report)
 }
 
+/// The packages of these experts as the index knows them: path and SHA-256.
+pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, Sha256)>> {
+    let index = Index::load(&workspace.index);
+    let mut outputs = Vec::new();
+    for number in chosen {
+        let record = index.get(workspace.repo.experts[*number].label()).and_then(|view| view.decode());
+        let packages = record.into_iter().flat_map(|r| r.outputs).filter(|o| o.is_package);
+        outputs.extend(packages.map(|o| (workspace.root.join(o.seen.path), o.sha256)));
+    }
+    Ok(outputs)
+}
+
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
         checked: report.checked,
@@ -238,10 +250,10 @@ fn now() -> Instant {
 /// What a first look tells the planner: for each file whether it is small, and what other experts must know.
 type Surveyed = Option<(Vec<bool>, Memo)>;
 
-/// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 16 MiB of
-/// manifests go; of a repo larger than that they are taken again.
+/// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
+/// manifests goes; of a repo larger than that they are taken again.
 fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
-    let room = AtomicI64::new(16 << 20);
+    let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
         let survey = Survey::take(&job.target).ok()?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();

@@ -65,7 +65,11 @@ pub fn cat(package: &Path, path: &str, limits: Limits, out: &mut dyn Write) -> R
 fn compare(opened: &Opened, manifest: &[u8], path: &str, found: Sha256) -> Result<()> {
     let manifest = opened.manifest(manifest)?;
     let native = manifest.pointer("/package/format_version").is_some();
-    let Some(integrity) = Integrity::read(&manifest) else { return Ok(()) };
+    let integrity = match Integrity::read(&manifest) {
+        Some(integrity) => integrity,
+        None if native => return Err(opened.wrong("its manifest has no `integrity`: do not use these bytes")),
+        None => return Ok(()),
+    };
     let found = match path {
         MANIFEST if native => manifest_hash(&manifest),
         // Other tools hash the manifest before they change it; a signature is its own proof.

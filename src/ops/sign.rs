@@ -22,9 +22,8 @@ use crate::format::signature::{PrivateKey, PublicKey};
 use crate::ops::contents::Contents;
 use crate::ops::opened::{Index, Opened};
 use crate::ops::verify::{self, ProblemKind, judge};
-use crate::store::Output;
-use crate::store::output;
 use crate::store::package_file::PackageFile;
+use crate::store::{Output, fs, output};
 
 /// The time of every entry where the package has none that can be kept: 1980-01-01, as old tars warn of zero.
 const MTIME: u64 = 315_532_800;
@@ -86,8 +85,12 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
     let output = Output::create(target)?;
     let files = Files { manifest: pretty(&manifest), signature: signature.to_string() };
     let (sha256, bytes, copied) = rewrite(&opened, &contents, &files, codec, &output)?;
+    // A crash between the two leaves a package without a checksum file, never one with a wrong one.
+    let beside = beside(target);
+    fs::remove(&beside)?;
     output.commit()?;
-    checksum(target, sha256)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    output::write(&beside, format!("{sha256}  {name}\n").as_bytes())?;
     Ok(Signed {
         package: target.to_path_buf(),
         sha256,
@@ -228,12 +231,11 @@ fn segments(frames: &[Frame]) -> Option<Vec<Segment>> {
     fits.then(|| frames.iter().map(segment).collect())
 }
 
-/// `sha256sum -c` form, beside the package.
-fn checksum(package: &Path, sha256: Sha256) -> Result<()> {
-    let name = package.file_name().unwrap_or_default();
+/// The file that holds the hash in `sha256sum -c` form.
+fn beside(package: &Path) -> PathBuf {
     let mut path = package.as_os_str().to_owned();
     path.push(".sha256");
-    output::write(Path::new(&path), format!("{sha256}  {}\n", name.to_string_lossy()).as_bytes())
+    path.into()
 }
 
 /// Writes, hashes and counts.

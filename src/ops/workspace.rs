@@ -40,6 +40,8 @@ pub struct Workspace {
     pub index: PathBuf,
     /// The folder below the root that the user stands in, if not the root itself.
     pub standing: Option<RelPath>,
+    /// The one file that the package shall be written to, whatever its name.
+    pub output: Option<PathBuf>,
     setup: Setup,
 }
 
@@ -47,16 +49,19 @@ impl Workspace {
     /// Finds and resolves the repo.
     pub fn open(setup: Setup) -> Result<Self> {
         let directory = fs::canonical(&setup.directory)?;
-        let mut setup = setup;
-        if setup.request.user_config.is_none() {
-            let path = setup.config_dir.join("config.toml");
-            if let Some((bytes, _)) = fs::read(&path, 16 << 20)? {
-                let text =
-                    String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display())))?;
-                setup.request.user_config = Some((path.display().to_string(), text));
-            }
-        }
+        let setup = with_user_config(setup)?;
         let (root, repo) = find(&directory, &setup.request)?;
+        Self::of(setup, directory, root, repo)
+    }
+
+    /// The one expert in this folder, as if there were no Expertfile.
+    pub fn bare(setup: Setup, folder: &Path) -> Result<Self> {
+        let setup = with_user_config(setup)?;
+        let repo = crate::spec::resolve(&Bare(DiskFolder::new(folder)), &setup.request)?;
+        Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)
+    }
+
+    fn of(setup: Setup, directory: PathBuf, root: PathBuf, repo: Repo) -> Result<Self> {
         let standing = directory.strip_prefix(&root).ok().and_then(Path::to_str).filter(|p| !p.is_empty());
         let standing = standing.and_then(|p| RelPath::new(p).ok());
         let mut workspace = Self {
@@ -65,6 +70,7 @@ impl Workspace {
             root,
             repo,
             standing,
+            output: None,
             setup,
         };
         if let CacheDir::At(path) = &workspace.repo.cache.dir.value {
@@ -146,6 +152,7 @@ impl Workspace {
             signer: self.signer(expert, keys)?,
             epoch: self.epoch()?,
             configs,
+            output: self.output.clone(),
             expert: expert.clone(),
         })
     }
@@ -215,6 +222,18 @@ pub fn is_folder(path: &Path) -> bool {
 pub fn nearest(directory: &Path) -> PathBuf {
     let above = directory.ancestors().find(|above| fs::is_file(&above.join(expertfile::NAME)));
     above.unwrap_or(directory).to_path_buf()
+}
+
+fn with_user_config(mut setup: Setup) -> Result<Setup> {
+    if setup.request.user_config.is_none() {
+        let path = setup.config_dir.join("config.toml");
+        if let Some((bytes, _)) = fs::read(&path, 16 << 20)? {
+            let text =
+                String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display())))?;
+            setup.request.user_config = Some((path.display().to_string(), text));
+        }
+    }
+    Ok(setup)
 }
 
 /// The repo that this folder belongs to: the nearest folder with an Expertfile.toml, unless that does not know the
@@ -291,5 +310,26 @@ impl Folder for DiskFolder {
                 Some((e.name?, is_dir))
             })
             .collect())
+    }
+}
+
+/// A folder whose Expertfile does not count.
+struct Bare(DiskFolder);
+
+impl Folder for Bare {
+    fn read(&self, path: &RelPath) -> Result<Option<String>> {
+        if path.as_str() == expertfile::NAME { Ok(None) } else { self.0.read(path) }
+    }
+
+    fn is_file(&self, path: &RelPath) -> bool {
+        path.as_str() != expertfile::NAME && self.0.is_file(path)
+    }
+
+    fn is_dir(&self, path: &RelPath) -> bool {
+        self.0.is_dir(path)
+    }
+
+    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
+        self.0.list(path)
     }
 }

@@ -107,11 +107,12 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
     for folder in member_folders.keys().filter(|f| f.as_ref().is_none_or(|f| !member_files.contains_key(f))) {
         entries.entry(folder.clone()).or_insert(Entry { table: None, defaults: None });
     }
-    if written.expert.is_empty() && written.workspace.members.is_none() {
-        if !members::is_expert(root, None, &manifest) {
-            return Err(if found.is_empty() { nothing_here(root, file.is_some())? } else { Error::Expertfile(found) });
-        }
+    let nothing_said = written.expert.is_empty() && written.workspace.members.is_none();
+    if nothing_said && members::is_expert(root, None, &manifest) {
         entries.insert(None, Entry { table: None, defaults: None });
+    }
+    if entries.is_empty() && found.is_empty() {
+        return Err(nothing_here(root, file.is_some())?);
     }
 
     let workspace = &written.workspace;

@@ -3,6 +3,7 @@
 use expert_build::spec::{Request, resolve};
 use proptest::prelude::*;
 
+use crate::fuzz;
 use crate::resolve::REFERENCE;
 use crate::tree::{Tree, told};
 
@@ -41,6 +42,7 @@ inherit = 'x'
     Expertfile.toml:7:1: expertfile-unknown-key: unknown key `compresion` [compresion]
       help: did you mean `compression`?
     Expertfile.toml:8:1: expertfile-unknown-key: unknown key `banana` [banana]
+      help: `expert-build schema expertfile` lists every key
     Expertfile.toml:9:1: expertfile-unknown-key: unknown key `members` [members]
       help: `members` belongs into `[workspace]`
     Expertfile.toml:11:1: expertfile-unknown-key: unknown key `slugg` [slugg]
@@ -54,6 +56,7 @@ inherit = 'x'
     Expertfile.toml:1:1: expertfile-unknown-key: unknown key `compression` [compression]
       help: `compression` belongs into `[[expert]]` or `[defaults]`
     Expertfile.toml:2:1: expertfile-unknown-key: unknown key `command` [command]
+      help: `expert-build schema expertfile` lists every key
     Expertfile.toml:4:1: expertfile-unknown-key: unknown key `path` [path]
       help: `path` belongs into `[[expert]]`
     ");
@@ -78,21 +81,23 @@ models = 3
 key = 7
 profile = {}
 lints = 1
-"), @"
+"), @r#"
     Expertfile.toml:1:12: expertfile-type: expected a table, found an integer [1]
     Expertfile.toml:2:1: expertfile-type: expected an array of tables, found a table [[expert]]
       help: write the name in double brackets: `[[expert]]`
     Expertfile.toml:5:11: expertfile-type: expected a list, found a string ['experts/*']
+      help: write it in brackets: `["experts/*"]`
     Expertfile.toml:6:17: expertfile-type: expected a pattern (a string), found an integer [1]
-    Expertfile.toml:8:12: expertfile-type: expected a size such as `\"80MiB\"`, found a float [1.5]
+    Expertfile.toml:8:12: expertfile-type: expected a size such as `"80MiB"`, found a float [1.5]
     Expertfile.toml:9:10: expertfile-type: expected a table, found an array [[]]
     Expertfile.toml:11:9: expertfile-type: expected `true` or `false`, found a string ['yes']
     Expertfile.toml:12:9: expertfile-type: expected a whole number, found a boolean [true]
-    Expertfile.toml:13:10: expertfile-type: expected `\"all\"` or a list of model names, found an integer [3]
-    Expertfile.toml:14:7: expertfile-type: expected a path, or `{ env = \"NAME\" }`, found an integer [7]
+    Expertfile.toml:13:10: expertfile-type: expected `"all"` or a list of model names, found an integer [3]
+    Expertfile.toml:14:7: expertfile-type: expected a path, or `{ env = "NAME" }`, found an integer [7]
     Expertfile.toml:15:1: expertfile-unknown-key: unknown key `profile` [profile]
+      help: `expert-build schema expertfile` lists every key
     Expertfile.toml:16:9: expertfile-type: expected a table, found an integer [1]
-    ");
+    "#);
 }
 
 #[test]
@@ -210,21 +215,21 @@ fn another_version_is_told_before_all_else() {
 #[test]
 fn levels_fit_their_compression() {
     insta::assert_snapshot!(of("[defaults]\nlevel = 19\n"), @"
-    Expertfile.toml:2:9: expertfile-value: level 19 is outside of 1 to 9, the levels of `gzip` [19]
-      help: the compression is `gzip`: built in
+    Expertfile.toml:2:9: expertfile-value: level `19` is outside of 1 to 9, the levels of `gzip` [19]
+      help: `gzip` is built in; its usual level is 6
     ");
     assert_eq!(of("[defaults]\nlevel = 19\ncompression = 'zstd'\n"), "1 experts\n");
     assert_eq!(of("[defaults]\nlevel = 19\ncompression = 'none'\n"), "1 experts\n");
     let tree = Tree::with("[defaults]\nlevel = 19\ncompression = 'zstd'\n", &["."]);
     let request = Request::default().flag("--compression", "compression", "gzip");
     insta::assert_snapshot!(told(&resolve(&tree, &request).unwrap_err()), @"
-    Expertfile.toml:2:9: expertfile-value: level 19 is outside of 1 to 9, the levels of `gzip` [19]
-      help: the compression is `gzip`: flag `--compression`
+    Expertfile.toml:2:9: expertfile-value: level `19` is outside of 1 to 9, the levels of `gzip` [19]
+      help: `gzip` is set by flag `--compression`; its usual level is 6
     ");
     let request = Request::default().flag("--level", "level", "0");
     insta::assert_snapshot!(told(&resolve(&tree, &request).unwrap_err()), @"
-    -: expertfile-value: level 0 is outside of 1 to 22, the levels of `zstd` (set by flag `--level`)
-      help: the compression is `zstd`: defaults at Expertfile.toml:3
+    -: expertfile-value: level `0` is outside of 1 to 22, the levels of `zstd` (set by flag `--level`)
+      help: `zstd` is set by defaults at Expertfile.toml:3; its usual level is 3
     ");
 }
 
@@ -253,6 +258,7 @@ fn flags_and_variables() {
         Some(("~/.config/expert-build/config.toml".to_owned(), "[workspace]\n[defaults]\nlevl = 1".into()));
     insta::assert_snapshot!(told(&resolve(&tree, &Request { user_config, ..Request::default() }).unwrap_err()), @"
     ~/.config/expert-build/config.toml:1:2: expertfile-unknown-key: unknown key `workspace` [workspace]
+      help: the user's own configuration has `[defaults]` and `[cache]`
     ~/.config/expert-build/config.toml:3:1: expertfile-unknown-key: unknown key `levl` [levl]
       help: did you mean `level`?
     ");
@@ -268,7 +274,7 @@ fn members() {
     Expertfile.toml:2:24: expertfile-member: there is no folder `experts/sqll` ['experts/sqll']
       help: did you mean `experts/sql`?
     Expertfile.toml:2:40: expertfile-member: there is no manifest.json in `docs` ['docs']
-      help: an expert's folder holds a manifest.json; `manifest` sets another name
+      help: an expert's folder holds its manifest; the key `manifest` sets another name
     Expertfile.toml:2:48: expertfile-member: `experts/*/manifest.json` matches no folder with a manifest.json or an Expertfile.toml ['experts/*/manifest.json']
       help: a pattern is relative to this file; `*` matches one folder's name, `**` any depth
     ");
@@ -280,9 +286,9 @@ fn members() {
     Expertfile.toml:2:8: expertfile-member: there is no folder `experts/sqll` ['experts/sqll']
       help: did you mean `experts/sql`?
     Expertfile.toml:4:8: expertfile-member: there is no manifest.json in `docs` ['docs']
-      help: an expert's folder holds a manifest.json; `manifest` sets another name
+      help: an expert's folder holds its manifest; the key `manifest` sets another name
     Expertfile.toml:7:12: expertfile-member: there is no m.json in `experts/sql` ['m.json']
-      help: an expert's folder holds a m.json; `manifest` sets another name
+      help: an expert's folder holds its manifest; the key `manifest` sets another name
     ");
     insta::assert_snapshot!(tree("[[expert]]\npath = 'experts/sql'\n[[expert]]\npath = './experts/sql/'"), @"
     Expertfile.toml:4:8: expertfile-duplicate: the expert `experts/sql` is described twice ['./experts/sql/']
@@ -307,7 +313,7 @@ fn members() {
     m/c/Expertfile.toml:2:1: expertfile-unknown-key: unknown key `levl` [levl]
       help: did you mean `level`?
     m/d/Expertfile.toml:1:1: expertfile-member: there is no manifest.json in `m/d` [[[expert]]]
-      help: an expert's folder holds a manifest; `manifest` sets its name
+      help: an expert's folder holds its manifest; the key `manifest` sets another name
     m/d/Expertfile.toml:3:8: expertfile-member: there is no folder `m/d/gone` ['gone']
       help: paths are relative to the folder of this file
     ");
@@ -343,6 +349,10 @@ fn nothing_to_build() {
     there is no expert here
       help: an expert is a folder with a manifest.json; `-C DIR` says where to look
     ");
+    insta::assert_snapshot!(Tree::with("[workspace]\nmembers = []", &["experts/sql"]).told(), @r#"
+    Expertfile.toml names no expert
+      help: list them: `[workspace]` with `members = ["experts/sql"]`
+    "#);
     insta::assert_snapshot!(Tree::new(&[], &["experts/sql"]).told(), @"
     there is no expert here
       help: there is one in `experts/sql`: `expert-build init` writes an Expertfile.toml
@@ -359,7 +369,6 @@ proptest! {
     #[test]
     fn damaged_expertfiles(
         cuts in proptest::collection::vec((0usize..REFERENCE.len(), 0usize..40, "[\\[\\]{}=\"'a-z0-9.,\n #é\\\\-]{0,6}"), 0..6),
-        profile in proptest::option::of(Just("ci".to_owned())),
     ) {
         let mut text = REFERENCE.to_owned();
         for (at, length, put) in cuts {
@@ -369,30 +378,11 @@ proptest! {
             while !text.is_char_boundary(end) { end += 1; }
             text.replace_range(at..end, &put);
         }
-        never_panics(&text, profile);
+        fuzz::expertfile(text.as_bytes());
     }
 
     #[test]
     fn any_text(text in "(\\[\\[?[a-z.\"]{0,9}\\]?\\]?|[a-z-]{1,9} ?= ?[\\[{\"'0-9a-z}\\]]{0,9}|\n|.){0,12}") {
-        never_panics(&text, None);
-    }
-}
-
-/// The body that the fuzzer runs as well.
-fn never_panics(text: &str, profile: Option<String>) {
-    let tree = Tree::with(text, &[".", "experts/sql", "experts/css"]);
-    match resolve(&tree, &Request { profile, ..Request::default() }) {
-        Ok(repo) => {
-            assert!(!expert_build::spec::show(&repo, true).is_empty());
-        }
-        Err(error) => {
-            for found in error.diagnostics() {
-                if let expert_build::base::At::Text { start, end, .. } = found.at {
-                    let source = found.source.as_ref().expect("a place has a text");
-                    assert!(source.get(start as usize..end as usize).is_some(), "{found:?}");
-                }
-            }
-            told(&error);
-        }
+        fuzz::expertfile(text.as_bytes());
     }
 }

@@ -57,7 +57,7 @@ impl Folder for Tree {
 
     fn is_dir(&self, path: &RelPath) -> bool {
         let prefix = format!("{path}/");
-        self.0.keys().any(|file| file.starts_with(&prefix))
+        self.0.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix))
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {

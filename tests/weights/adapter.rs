@@ -207,6 +207,99 @@ fn targets_must_be_those_of_the_tensors() {
 }
 
 #[test]
+fn ia3_scales_the_side_that_its_list_says() {
+    let part = |name: &str, shape: [u64; 2]| (format!("{}.ia3_l", module(0, name)), shape.to_vec());
+    let case = |one: serde_json::Value, two: serde_json::Value| {
+        let mut case = Case::default().tensors(vec![part("k_proj", [32, 1]), part("down_proj", [1, 128])]);
+        case.adapter = json!({"type": "ia3", "target_modules": ["k_proj"], "feedforward_modules": one});
+        case.config =
+            Some(json!({"peft_type": "IA3", "target_modules": ["k_proj", "down_proj"], "feedforward_modules": two}));
+        case
+    };
+    case(json!(["down_proj"]), json!(["down_proj"])).has(&[]);
+    case(json!(["down_proj"]), json!(r".*\.mlp\..*")).has(&[]);
+    case(json!(["down_proj"]), json!([])).has(&[
+        "error adapter-feedforward-mismatch adapter_config.json /feedforward_modules: layer 0, down_proj: `ia3_l` scales the input, but `feedforward_modules` does not name it",
+    ]);
+    case(json!(["down_proj", "k_proj"]), json!(["down_proj"])).has(&[
+        "error adapter-feedforward-mismatch manifest.json /adapters/0/feedforward_modules: layer 0, k_proj: `ia3_l` scales the output, but `feedforward_modules` names it",
+    ]);
+}
+
+#[test]
+fn public_manifests_fit_weights_that_are_what_they_say() {
+    let Some(dir) = fixtures::dir() else { return };
+    for (path, models) in [
+        ("expert-sql/manifest.json", 1),
+        ("hivellm-expert/manifest_v1.json", 1),
+        ("hivellm-expert/manifest_v2.json", 2),
+    ] {
+        let text = std::fs::read(dir.join("public").join(path)).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        for model in 0..models {
+            let (base, adapter) = match manifest.get("base_models") {
+                Some(all) => (&all[model], &all[model]["adapters"][0]),
+                None => (&manifest["base_model"], &manifest["adapters"][0]),
+            };
+            let names: Vec<&str> =
+                adapter["target_modules"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+            let dora = adapter["type"] == "dora";
+            let mut tensors = lora(28, &names, adapter["r"].as_u64().unwrap(), 64);
+            if dora {
+                let places = (0..28).flat_map(|layer| names.iter().map(move |name| module(layer, name)));
+                tensors.extend(places.map(|path| (format!("{path}.lora_magnitude_vector"), vec![64])));
+            }
+            let name = base["name"].as_str().unwrap();
+            let config = json!({"peft_type": "LORA", "r": adapter["r"], "lora_alpha": adapter["alpha"], "use_dora": dora,
+                "target_modules": names, "base_model_name_or_path": format!("Qwen/{}", name.rsplit('/').next().unwrap())});
+            let case = Case {
+                adapter: adapter.clone(),
+                base: Some(name.into()),
+                config: Some(config),
+                tensors: Some(tensors),
+            };
+            case.has(&[]);
+        }
+    }
+}
+
+/// What the fuzz target does with a configuration: whatever it says, nothing panics.
+#[test]
+fn mutated_configurations_never_panic() {
+    let Some(dir) = fixtures::dir() else { return };
+    let mut random = crate::header::Random(0x5eed_0002);
+    for name in ["expert-lora-patterns", "expert-ia3-f16", "expert-lokr", "expert-prompt-tuning"] {
+        let seed = std::fs::read_to_string(dir.join("experts").join(name).join("adapter_config.json")).unwrap();
+        let words = [
+            "null",
+            "[]",
+            "{}",
+            "-1",
+            "1e99",
+            "\"(\"",
+            "[\"(?=x)\"]",
+            "{\"a\":1}",
+            "true",
+            "18446744073709551615",
+            "\"\"",
+        ];
+        let whole: serde_json::Value = serde_json::from_str(&seed).unwrap();
+        for _ in 0..200 {
+            let mut config = whole.clone();
+            for _ in 0..=random.below(3) {
+                let keys: Vec<String> = config.as_object().unwrap().keys().cloned().collect();
+                config[&keys[random.below(keys.len())]] =
+                    serde_json::from_str(words[random.below(words.len())]).unwrap();
+            }
+            let mut case = Case { config: Some(config), ..Case::default() };
+            case.found();
+            case.tensors = None;
+            case.found();
+        }
+    }
+}
+
+#[test]
 fn modules_kept_whole_must_be_there() {
     let mut tensors = lora(2, &["q_proj", "v_proj"], 8, 64);
     tensors.push(("base_model.model.score.weight".into(), vec![2, 64]));

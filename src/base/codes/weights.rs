@@ -29,6 +29,8 @@ super::codes! {
         "PEFT creates adapters for `target_modules` of adapter_config.json (less `exclude_modules`) and drops tensors of any other module without an error.\n\nUse the adapter_config.json that was saved with these weights.";
     warn ADAPTER_CONFIG_TARGET_MISSING = "adapter-config-target-missing": "adapter_config.json names a target module that no tensor has",
         "When it is loaded, PEFT creates an untrained adapter for each module that `target_modules` selects and warns of missing keys. Harmless where the base model has no such module, a lost part of the adapter where it has.\n\nTake the name out, or package the weights that have it.";
+    deny ADAPTER_FEEDFORWARD_MISMATCH = "adapter-feedforward-mismatch": "`feedforward_modules` does not fit the shapes of an IA3 adapter",
+        "IA3 scales the input of the modules in `feedforward_modules` (shape [1, inputs]) and the output of all others (shape [outputs, 1]). With the wrong list the loader creates scales of the wrong shape and fails, or applies them on the wrong side.\n\nName exactly the modules whose `ia3_l` is [1, inputs].";
     deny ADAPTER_TARGETS_DIFFER = "adapter-targets-differ": "manifest and adapter_config.json name different target modules",
         "No tensor can decide which list is right, as the weights are not there or show no adapter. Two runtimes would adapt different modules.\n\nPut the same modules into both.";
     deny ADAPTER_TENSOR_MISSING = "adapter-tensor-missing": "a module lacks one of the tensors that its method needs",

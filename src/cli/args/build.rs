@@ -27,6 +27,13 @@ Examples:
 
 `expert-build explain CODE` gives the long text on a finding. The exit code is 11 if an expert is not valid.";
 
+pub(super) const PACKAGE_MORE: &str = "\
+Examples:
+  expert-build package --manifest sql/manifest.json --weights sql/weights/final
+  expert-build package --manifest manifest.json --output sql.expert --compression zstd
+
+Prints the package and every file in it, with size and SHA-256. Needs no Expertfile; the cache is the same.";
+
 /// Which experts.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Choice {
@@ -70,6 +77,14 @@ pub struct BuildArgs {
     /// Put packages into this folder [default: each expert's weights/]
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
+    /// How packages are made.
+    #[command(flatten)]
+    pub packing: Packing,
+}
+
+/// How packages are made, the same for `build` and `package`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Packing {
     /// Compress with gzip, zstd or none of them (none) [default: gzip]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub compression: Option<Kind>,
@@ -82,6 +97,32 @@ pub struct BuildArgs {
     /// Sign with this private key
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+}
+
+/// `package`
+#[derive(Debug, Args, Clone, Default)]
+pub struct PackageArgs {
+    /// The expert's manifest.json
+    #[arg(long, value_name = "FILE")]
+    pub manifest: PathBuf,
+    /// The folder that holds the weights, below the manifest's [default: looked for in the usual places]
+    #[arg(long, value_name = "DIR")]
+    pub weights: Option<PathBuf>,
+    /// Write the package to this file, or into this folder [default: the expert's weights/]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Package for this base model alone, where the manifest has several
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Package anew, without the cache
+    #[arg(long)]
+    pub force: bool,
+    /// How packages are made.
+    #[command(flatten)]
+    pub packing: Packing,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
 }
 
 /// How to check.

@@ -11,9 +11,9 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use build::{BuildArgs, CheckArgs, Choice, Kind, When, Work};
+pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
 pub use default_verb::{verb_like, with_verb};
-pub use packages::{CatArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
+pub use packages::{CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
 
 /// What stands below the help of the program.
@@ -130,6 +130,9 @@ pub enum Verb {
     /// Validate experts and write no package
     #[command(after_help = build::CHECK_MORE)]
     Check(CheckArgs),
+    /// Package one expert without an Expertfile
+    #[command(after_help = build::PACKAGE_MORE)]
+    Package(PackageArgs),
     /// Show what is in packages: identity, models, adapters, files, signature, tensors
     #[command(after_help = packages::INSPECT_MORE)]
     Inspect(InspectArgs),
@@ -139,6 +142,9 @@ pub enum Verb {
     /// Unpack a package into a folder, verified on the way
     #[command(after_help = packages::EXTRACT_MORE)]
     Extract(ExtractArgs),
+    /// Show what differs between two packages: manifest keys, files, tensors
+    #[command(after_help = packages::DIFF_MORE)]
+    Diff(DiffArgs),
     /// Verify packages: every hash, no file missing or extra, the signature
     #[command(after_help = packages::VERIFY_MORE)]
     Verify(VerifyArgs),

@@ -27,6 +27,13 @@ Examples:
   expert-build extract sql.expert '*.json'       some of the files, by glob
 
 A package that is not what it says it is leaves nothing behind; the exit code is then 5.";
+pub(super) const DIFF_MORE: &str = "\
+Examples:
+  expert-build diff old.expert new.expert
+  expert-build diff old.expert new.expert --exit-code    exit code 1 if anything differs
+  expert-build diff old.expert new.expert -v             every tensor that changed, and how far
+
+Hashes, and the signature over them, follow from the rest and are not told.";
 pub(super) const VERIFY_MORE: &str = "\
 Examples:
   expert-build verify dist/*.expert
@@ -123,6 +130,26 @@ pub struct ExtractArgs {
     /// Whose signature counts.
     #[command(flatten)]
     pub trust: Trust,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first package
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The second package
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 1 if anything differs
+    #[arg(long)]
+    pub exit_code: bool,
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,

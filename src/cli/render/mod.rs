@@ -1,6 +1,7 @@
 //! How things look: findings, events, packages, sizes, paths.
 
 pub mod diagnostic;
+pub mod difference;
 pub mod human;
 pub mod inspection;
 pub mod json;

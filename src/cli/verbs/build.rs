@@ -2,7 +2,7 @@
 
 use crate::base::event::Observer;
 use crate::base::{Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, When, Work};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
 use crate::cli::exit;
 use crate::cli::out::{self, RED, paint};
 use crate::cli::render::count;
@@ -17,37 +17,48 @@ use crate::ops::workspace::{self, Workspace};
 
 /// `build`
 pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
-    let mut flags = flags(&args.work);
-    let mut flag = |name: &'static str, key: &'static str, value: Option<String>| {
-        flags.extend(value.map(|value| (name, key, value)));
-    };
-    flag("--out-dir", "out-dir", args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()));
-    flag("--compression", "compression", args.compression.map(|kind| word(kind).to_owned()));
-    flag("--level", "level", args.level.map(|level| level.to_string()));
-    flag("--sign", "sign", args.sign.map(|when| sign(when).to_owned()));
-    flag("--key", "key", args.key.as_ref().map(|file| file.to_string_lossy().into_owned()));
+    let mut flags = strict(&args.work);
+    let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
+    flags.extend(packing(&args.packing));
     let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
     Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
 }
 
 /// `check`
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
-    let flags = flags(&args.work);
+    let flags = strict(&args.work);
     let options = Options { check: true, ..options(&args.work) };
     Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
 }
 
-fn options(work: &Work) -> Options {
+/// A flag that sets a key of the Expertfile: flag, key, value.
+pub type Flag = (&'static str, &'static str, String);
+
+/// What all runs have in common.
+pub fn options(work: &Work) -> Options {
     let jobs = work.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()));
     Options { jobs, keep_going: work.keep_going, force: false, dry_run: false, frozen: false, check: false }
 }
 
-fn flags(work: &Work) -> Vec<(&'static str, &'static str, String)> {
+/// The key that `--strict` sets.
+pub fn strict(work: &Work) -> Vec<Flag> {
     work.strict.then(|| ("--strict", "lints.preset", "strict".to_owned())).into_iter().collect()
 }
 
+/// The keys that say how packages are made.
+pub fn packing(args: &Packing) -> Vec<Flag> {
+    let all = [
+        ("--compression", "compression", args.compression.map(|kind| word(kind).to_owned())),
+        ("--level", "level", args.level.map(|level| level.to_string())),
+        ("--sign", "sign", args.sign.map(|when| sign(when).to_owned())),
+        ("--key", "key", args.key.as_ref().map(|file| file.to_string_lossy().into_owned())),
+    ];
+    all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
+}
+
 /// The word of the Expertfile.
-pub fn word(kind: Kind) -> &'static str {
+fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Gzip => "gzip",
         Kind::Zstd => "zstd",
@@ -66,7 +77,7 @@ fn sign(when: When) -> &'static str {
 /// A run of either.
 struct Run<'a> {
     options: Options,
-    flags: &'a [(&'static str, &'static str, String)],
+    flags: &'a [Flag],
     choice: &'a Choice,
     settings: &'a Settings,
 }
@@ -80,7 +91,7 @@ impl Run<'_> {
         let code = match outcome {
             Ok(code) => code,
             Err(error) => {
-                self.tell(&error, None, &look)?;
+                tell(self.settings, &error, None, &look)?;
                 if let Some(collector) = &mut collector {
                     collector.failed(None, &error);
                 }
@@ -114,12 +125,12 @@ impl Run<'_> {
             if let Some(collector) = &mut tee.collector {
                 collector.failed(Some(expert), error);
             }
-            self.tell(error, Some(expert), look)?;
+            tell(self.settings, error, Some(expert), look)?;
         }
         drop(human);
         lines.finish()?;
         if interrupted {
-            self.tell(&Error::Interrupted, None, look)?;
+            tell(self.settings, &Error::Interrupted, None, look)?;
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok(exit::gravest([report.exit_code(), answer]))
@@ -154,16 +165,6 @@ impl Run<'_> {
         Ok(u8::from(stale > 0))
     }
 
-    fn tell(&self, error: &Error, expert: Option<&str>, look: &Look) -> Result<()> {
-        if self.settings.json {
-            json::failure(error, expert, look)?;
-        }
-        if !self.settings.json || error.diagnostics().is_empty() {
-            exit::tell(error, expert, look);
-        }
-        Ok(())
-    }
-
     /// Where no expert has that name, perhaps a verb was meant.
     fn verb_meant(&self, error: Error) -> Error {
         let [typed] = &self.choice.selectors[..] else { return error };
@@ -176,6 +177,17 @@ impl Run<'_> {
             (error, _) => error,
         }
     }
+}
+
+/// Tells an error: as events where those are wanted, and to people unless they are told by those events already.
+pub fn tell(settings: &Settings, error: &Error, expert: Option<&str>, look: &Look) -> Result<()> {
+    if settings.json {
+        json::failure(error, expert, look)?;
+    }
+    if !settings.json || error.diagnostics().is_empty() {
+        exit::tell(error, expert, look);
+    }
+    Ok(())
 }
 
 /// Shows events, and keeps what reports need.

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result};
-use crate::cli::args::{CatArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
+use crate::cli::args::{CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
 use crate::cli::render::diagnostic::{Look, printable};
-use crate::cli::render::{bytes, count, inspection, json, verification};
+use crate::cli::render::{bytes, count, difference, inspection, json, verification};
 use crate::cli::settings::Settings;
 use crate::cli::{exit, out};
+use crate::ops::diff::{self as diff_op, Side};
 use crate::ops::verify as verify_op;
 use crate::ops::verify::{Options, Trusted};
 use crate::ops::{
@@ -61,6 +62,18 @@ pub fn verify(args: &VerifyArgs, settings: &Settings) -> Result<u8> {
         }
         Ok(if report.ok { 0 } else { 5 })
     })
+}
+
+/// `diff`
+pub fn diff(args: &DiffArgs, settings: &Settings) -> Result<u8> {
+    let (old, new) = (Side::Package(args.old.clone()), Side::Package(args.new.clone()));
+    let diff = diff_op::diff(&old, &new, args.limit.limits())?;
+    if args.json || settings.json {
+        json::answer(&diff)?;
+    } else if !diff.equal || !settings.quiet {
+        out::answer(&difference::report(&diff, settings.verbose))?;
+    }
+    Ok(u8::from(args.exit_code && !diff.equal))
 }
 
 /// `inspect`

@@ -28,7 +28,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
-        Some(result) => match restore(result, job, &target, context, scratch, &mut done)? {
+        Some(result) => match restore(result, job, open, &target, context, scratch, &mut done)? {
             true => Some((result.sha256, result.bytes, result.members.clone())),
             false => None,
         },
@@ -62,12 +62,13 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
 fn restore(
     result: &PackageResult,
     job: &Job,
+    open: &Open,
     target: &Path,
     context: &Context<'_>,
     scratch: &mut Scratch,
     done: &mut Done,
 ) -> Result<bool> {
-    if stands(job, target, result.sha256, result.bytes, context)? {
+    if stands(job, open, target, result.sha256, result.bytes, context)? {
         done.status = Status::Unchanged;
         return Ok(true);
     }
@@ -91,13 +92,13 @@ fn restore(
 }
 
 /// Does this very package stand at its place already?
-fn stands(job: &Job, target: &Path, sha256: Sha256, bytes: u64, context: &Context<'_>) -> Result<bool> {
+fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, context: &Context<'_>) -> Result<bool> {
     let Ok(stat) = Stat::of(target) else { return Ok(false) };
     if context.force || !stat.is_file() || stat.size != bytes {
         return Ok(false);
     }
     let path = output_path(job, target);
-    if job.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
+    if open.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
         return Ok(true);
     }
     Ok(file_sha256(target)? == sha256)
@@ -141,7 +142,7 @@ impl Work<'_> {
             match write(&stretches.pieces, &stretches.inline, self.target, context, scratch) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
-                    if stands(self.job, self.target, sha256, bytes, context)? {
+                    if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
                         output.commit()?;

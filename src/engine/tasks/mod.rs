@@ -12,6 +12,7 @@ use crate::store::{ActionKey, Cache};
 pub mod archive;
 pub mod assemble;
 pub mod compose;
+pub mod facts;
 pub mod hash;
 pub mod validate;
 

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::base::event::Status;
-use crate::base::{Error, Result};
-use crate::check;
+use crate::base::{Diagnostic, Error, RelPath, Result};
+use crate::check::{self, adapter, soft_prompt};
 use crate::engine::job::{Job, Open};
+use crate::engine::layout::Role;
 use crate::engine::scratch::Scratch;
+use crate::engine::tasks::facts::Facts;
 use crate::engine::tasks::{Context, Done, compose, hash};
+use crate::format::json;
+use crate::format::manifest::Manifest;
+use crate::format::model_config::ModelConfig;
 
 /// Checks manifest, headers and small files; nothing big is read. Where the cache has every package of the expert for
 /// these very inputs, they were found good before, and what was told then is told again.
@@ -20,14 +25,114 @@ pub fn headers(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scra
                 open.find(result.warnings.iter().filter_map(crate::engine::record::KeptFinding::restore));
             }
         }
-        let _ = open.checked.set(());
         done.status = Status::Cached;
         return Ok(done);
     }
     if let Some(manifest) = &open.survey.manifest {
         open.find(check::manifest::check(manifest));
+        open.find(check::licence::expression(manifest));
     }
+    let (mut facts, mut found) = (Facts::default(), Vec::new());
+    for slot in &open.files {
+        done.bytes_read += facts.read(slot, &mut found)?;
+    }
+    if let Some(manifest) = &open.survey.manifest {
+        agreement(job, open, manifest, &facts, &mut found);
+        let licences: Vec<(RelPath, &[u8])> = facts.licences.iter().map(|(p, b)| (p.clone(), &b[..])).collect();
+        found.extend(check::licence::texts(manifest, &licences));
+    }
+    open.find(found);
+    let _ = open.facts.set(facts);
     judge(job, open, done)
+}
+
+/// Manifest, adapter_config.json, tensors, base models and soft prompts against each other.
+fn agreement(job: &Job, open: &Open, manifest: &Manifest, facts: &Facts, found: &mut Vec<Diagnostic>) {
+    let mut models: Vec<(String, Option<u64>)> = Vec::new();
+    for layout in &open.survey.layouts {
+        let base = &manifest.base_models[layout.model];
+        let source = |name: &str| layout.members.iter().find(|m| m.path.as_str() == name).map(|m| &m.source);
+        let config = source("adapter_config.json").and_then(|path| Some((path, facts.configs.get(path)?)));
+        let configured = config.map(|(path, fact)| adapter::Configured {
+            file: adapter::JsonFile { path: path.as_str(), text: &fact.text },
+            config: &fact.config,
+        });
+        let base_config = job.target.config(base).and_then(|(path, bytes)| base_config(path, bytes, found));
+        let mut pairs = Vec::new();
+        for declared in &base.adapters {
+            let member = layout.adapters.get(&declared.pointer);
+            pairs.push((
+                Some(declared),
+                member.and_then(|m| layout.members.iter().find(|p| p.path == *m)).map(|m| &m.source),
+            ));
+        }
+        if base.adapters.is_empty() {
+            pairs.push((None, source(crate::engine::layout::WEIGHTS)));
+        }
+        let mut hidden = None;
+        let mut vocabulary = base_config.as_ref().and_then(|c| c.vocab_size);
+        for (declared, source) in pairs {
+            let fact = source.and_then(|path| facts.weights.get(path));
+            let weights = match (source, fact) {
+                (Some(path), Some(fact)) => Some(adapter::Weights { path: path.as_str(), observed: &fact.observed }),
+                _ => None,
+            };
+            let declared = declared.and_then(|d| {
+                Some(adapter::Declared {
+                    file: adapter::JsonFile { path: &manifest.file, text: &manifest.text },
+                    pointer: d.pointer.clone(),
+                    value: manifest.root.pointer(&d.pointer)?,
+                    base_model: Some(&base.name),
+                })
+            });
+            found.extend(adapter::agree(adapter::Sides { declared: declared.as_ref(), configured, weights }));
+            hidden = hidden.or(check::base_model::hidden_size(fact.map(|f| &f.observed), base_config.as_ref()));
+            if let (Some(weights), Some(model)) = (weights, &base_config) {
+                let base = check::base_model::BaseModel { name: base.short_name(), config: model };
+                found.extend(check::base_model::against(weights, base, configured.map(|c| c.config)));
+            }
+            // Embeddings that the adapter keeps whole say how many tokens there may be.
+            let embeddings = fact.and_then(|f| {
+                let saved =
+                    f.observed.saved.iter().find(|s| s.path.ends_with("embed_tokens") || s.path.ends_with("lm_head"));
+                saved.and_then(|s| s.shape.first().copied())
+            });
+            vocabulary = embeddings.or(vocabulary);
+        }
+        if let Some(path) = source("tokenizer.json") {
+            found.extend(check::companions::vocabulary(path.as_str(), facts.tokens.get(path).copied(), vocabulary));
+        }
+        models.push((base.short_name().to_owned(), hidden));
+    }
+    let models: Vec<soft_prompt::BaseModel<'_>> = models
+        .iter()
+        .map(|(name, hidden)| soft_prompt::BaseModel { name, hidden: hidden.map(|h| (h, "the weights")) })
+        .collect();
+    for slot in &open.files {
+        let (Role::SoftPrompt(index), Some(file)) = (&slot.role, facts.torch.get(&slot.path)) else { continue };
+        let prompt = index.and_then(|i| manifest.soft_prompts.get(i));
+        let tokens = prompt.and_then(|p| Some((p.tokens?, p.tokens_pointer.as_deref()?)));
+        found.extend(soft_prompt::check(file, &soft_prompt::Declared { path: &slot.path, tokens }, &models));
+    }
+}
+
+/// The base model's dimensions, or the finding that there are none.
+fn base_config(path: &std::path::Path, bytes: &[u8], found: &mut Vec<Diagnostic>) -> Option<ModelConfig> {
+    let shown = path.display().to_string();
+    match json::parse(bytes) {
+        Err(fault) => {
+            found.push(fault.finding(bytes, &shown));
+            None
+        }
+        Ok(root) => {
+            let config = ModelConfig::read(&root);
+            if config.is_none() {
+                let text = String::from_utf8_lossy(bytes).into();
+                found.push(check::base_model::invalid(adapter::JsonFile { path: &shown, text: &text }, &root));
+            }
+            config
+        }
+    }
 }
 
 /// Checks what only the contents tell: hashes that the manifest gives, values of tensors.
@@ -55,7 +160,38 @@ pub fn contents(job: &Job, open: &Open) -> Result<Done> {
         }
     }
     open.find(check::manifest_files::integrity(manifest, &actual));
+    if let Some(facts) = open.facts.get() {
+        open.find(values(open, manifest, facts));
+    }
     judge(job, open, done)
+}
+
+/// What the values of the tensors tell: not finite, never trained, the same under two names.
+fn values(open: &Open, manifest: &Manifest, facts: &Facts) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for slot in &open.files {
+        if let (Some(fact), Some(scan)) = (facts.weights.get(&slot.path), slot.scan.get()) {
+            found.extend(check::tensors::values(slot.path.as_str(), &fact.header, &fact.observed, scan));
+        }
+    }
+    let mut copies = Vec::new();
+    for layout in &open.survey.layouts {
+        for member in layout.adapters.values().filter_map(|path| layout.members.iter().find(|m| m.path == *path)) {
+            let scan = open.file(&member.source).and_then(|slot| slot.scan.get());
+            if let Some(scan) = scan.filter(|scan| !scan.tensors.is_empty()) {
+                copies.push(check::tensors::Copied {
+                    expert: manifest.name.clone(),
+                    model: layout.one_of_several.then(|| manifest.base_models[layout.model].short_name().to_owned()),
+                    path: member.source.to_string(),
+                    fingerprint: scan.fingerprint,
+                });
+            }
+        }
+    }
+    // One file that serves two models is said so in the manifest.
+    copies.dedup_by(|a, b| a.path == b.path);
+    found.extend(check::tensors::copies(&copies));
+    found
 }
 
 /// Are all packages of the expert in the cache, for exactly these inputs?

@@ -8,6 +8,7 @@
 //! Source: POSIX.1-2017 pax, "ustar Interchange Format", and the GNU tar manual, "Basic Tar Format". Owner and
 //! mode are not read: nothing here obeys them. Does not know what comes before or after the block.
 
+use crate::format::shown;
 use crate::format::tar::BLOCK;
 
 /// What a header announces. Everything else is refused.
@@ -76,14 +77,9 @@ impl Header {
     }
 }
 
-/// A name for a message: escaped, as it may hold anything, and not too long.
+/// A name for a message: it may hold anything.
 pub fn shown(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
-    let mut short: String = text.chars().take(100).flat_map(char::escape_debug).collect();
-    if text.chars().nth(100).is_some() {
-        short.push('…');
-    }
-    short
+    shown::shown(&String::from_utf8_lossy(name))
 }
 
 /// The bytes before the first NUL.

@@ -16,11 +16,11 @@ pub mod writer;
 use std::io::{self, Read};
 
 use crate::base::{Malformed, RelPath};
+use crate::format::archive::header::{Header, Kind, shown};
+use crate::format::archive::names::Names;
+use crate::format::archive::pax::Records;
 use crate::format::tar::BLOCK;
 pub use anywhere::Anywhere;
-use header::{Header, Kind, shown};
-use names::Names;
-use pax::Records;
 pub use stream::Stream;
 pub use writer::Writer;
 

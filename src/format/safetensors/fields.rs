@@ -3,17 +3,21 @@
 //! A tree of the whole text would take thirty times its size (a header may be 100 MB); this reader takes about twice.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use safetensors::Dtype;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use super::names::shown;
 use crate::base::Malformed;
 use crate::format::json;
 
 /// More dimensions than any framework makes.
 const MAX_DIMS: usize = 64;
+/// Most warnings that are kept one by one.
+const MAX_WARNINGS: usize = 16;
 /// Longest value of a field that the format does not have.
 const MAX_UNKNOWN: usize = 64 << 10;
 
@@ -37,9 +41,23 @@ pub(super) struct Fields {
 
 /// Reads the text; `base` is where it stands in the file.
 pub(super) fn read(text: &str, base: u64) -> Result<Fields, Malformed> {
-    let mut reader = Reader { text, at: 0, base, fields: Fields::default() };
+    let mut reader = Reader { text, at: 0, base, fields: Fields::default(), warned: 0 };
     reader.document()?;
+    if let Some(more) = reader.warned.checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
+        let what = format!("{more} more entries hold something that the format does not know");
+        reader.fields.warnings.push(Malformed::new(base, what));
+    }
     Ok(reader.fields)
+}
+
+/// A name that is made fit to be shown when it is, which is seldom.
+#[derive(Clone, Copy)]
+struct Shown<'n>(&'n str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.0))
+    }
 }
 
 struct Reader<'a> {
@@ -47,11 +65,19 @@ struct Reader<'a> {
     at: usize,
     base: u64,
     fields: Fields,
+    warned: usize,
 }
 
 impl<'a> Reader<'a> {
     fn fault(&self, at: usize, what: impl Into<String>) -> Malformed {
         Malformed::new(self.base + at as u64, what)
+    }
+
+    fn warn(&mut self, at: usize, what: impl FnOnce() -> String) {
+        self.warned += 1;
+        if self.warned <= MAX_WARNINGS {
+            self.fields.warnings.push(Malformed::new(self.base + at as u64, what()));
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -137,7 +163,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         if self.text[self.at..].starts_with("null") {
             self.at += 4;
-            self.fields.warnings.push(Malformed::new(self.base + at as u64, "`__metadata__` is null, not an object"));
+            self.warn(at, || "`__metadata__` is null, not an object".into());
             return Ok(());
         }
         if self.peek() != Some(b'{') {
@@ -155,7 +181,9 @@ impl<'a> Reader<'a> {
             self.expect(b':', "`:`")?;
             self.space();
             if self.peek() != Some(b'"') {
-                return Err(self.fault(self.at, format!("`__metadata__` holds strings only, `{key}` is not one")));
+                return Err(
+                    self.fault(self.at, format!("`__metadata__` holds strings only, `{}` is not one", shown(&key)))
+                );
             }
             let value = self.string("a string")?.into_owned();
             self.fields.metadata.push((key, value));
@@ -164,13 +192,16 @@ impl<'a> Reader<'a> {
             }
         }
         match first_twice(self.fields.metadata.len(), |i| &self.fields.metadata[i].0) {
-            Some(i) => Err(self
-                .fault(places[i], format!("the key `{}` of `__metadata__` stands twice", self.fields.metadata[i].0))),
+            Some(i) => Err(self.fault(
+                places[i],
+                format!("the key `{}` of `__metadata__` stands twice", shown(&self.fields.metadata[i].0)),
+            )),
             None => Ok(()),
         }
     }
 
-    fn entry(&mut self, start: usize, name: Cow<'a, str>) -> Result<Entry, Malformed> {
+    fn entry(&mut self, start: usize, real: Cow<'a, str>) -> Result<Entry, Malformed> {
+        let name = Shown(&real);
         if self.peek() != Some(b'{') {
             return Err(self.fault(self.at, format!("the entry of tensor `{name}` is not an object")));
         }
@@ -185,11 +216,11 @@ impl<'a> Reader<'a> {
                 self.expect(b':', "`:`")?;
                 self.space();
                 let twice = match &*key {
-                    "dtype" => dtype.replace(self.dtype(&name)?).is_some(),
-                    "shape" => shape.replace(self.numbers(&name, "shape", MAX_DIMS)?).is_some(),
+                    "dtype" => dtype.replace(self.dtype(name)?).is_some(),
+                    "shape" => shape.replace(self.numbers(name, "shape", MAX_DIMS)?).is_some(),
                     "data_offsets" => {
                         let place = self.at;
-                        let pair = self.numbers(&name, "data_offsets", 2)?;
+                        let pair = self.numbers(name, "data_offsets", 2)?;
                         let &[from, to] = &*pair else {
                             return Err(
                                 self.fault(place, format!("tensor `{name}`: `data_offsets` must be two numbers"))
@@ -199,15 +230,14 @@ impl<'a> Reader<'a> {
                     }
                     _ => {
                         self.skip()?;
-                        self.fields.warnings.push(Malformed::new(
-                            self.base + at as u64,
-                            format!("tensor `{name}` has a field `{key}` that the format does not know"),
-                        ));
+                        self.warn(at, || {
+                            format!("tensor `{name}` has a field `{}` that the format does not know", shown(&key))
+                        });
                         unknown.contains(&key)
                     }
                 };
                 if twice {
-                    return Err(self.fault(at, format!("tensor `{name}`: the field `{key}` stands twice")));
+                    return Err(self.fault(at, format!("tensor `{name}`: the field `{}` stands twice", shown(&key))));
                 }
                 if !matches!(&*key, "dtype" | "shape" | "data_offsets") {
                     if unknown.len() == 16 {
@@ -226,21 +256,22 @@ impl<'a> Reader<'a> {
             dtype: dtype.ok_or_else(|| missing("dtype"))?,
             shape: shape.ok_or_else(|| missing("shape"))?,
             offsets: offsets.ok_or_else(|| missing("data_offsets"))?,
-            name: name.into(),
+            name: real.into(),
         })
     }
 
-    fn dtype(&mut self, name: &str) -> Result<Dtype, Malformed> {
+    fn dtype(&mut self, name: Shown<'_>) -> Result<Dtype, Malformed> {
         let at = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.fault(at, format!("tensor `{name}`: `dtype` is not a string")));
         }
         let text = self.string("a dtype")?;
         let word: StrDeserializer<'_, ValueError> = (&*text).into_deserializer();
-        Dtype::deserialize(word).map_err(|_| self.fault(at, format!("tensor `{name}`: there is no dtype `{text}`")))
+        Dtype::deserialize(word)
+            .map_err(|_| self.fault(at, format!("tensor `{name}`: there is no dtype `{}`", shown(&text))))
     }
 
-    fn numbers(&mut self, name: &str, field: &str, most: usize) -> Result<Box<[u64]>, Malformed> {
+    fn numbers(&mut self, name: Shown<'_>, field: &str, most: usize) -> Result<Box<[u64]>, Malformed> {
         if self.peek() != Some(b'[') {
             return Err(self.fault(self.at, format!("tensor `{name}`: `{field}` is not an array")));
         }

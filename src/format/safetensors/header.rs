@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Entry, Fields, first_twice, read};
 use super::lfs::{LfsPointer, is_lfs_pointer};
+use super::names::shown;
 use crate::base::Malformed;
 
 /// Longest header that is read: the format's own limit.
@@ -122,7 +123,11 @@ impl Header {
             .map_err(|fault| Malformed::new(8 + fault.valid_up_to() as u64, "the header is not UTF-8"))?;
         let Fields { mut entries, metadata, warnings } = read(text, 8)?;
         if let Some(i) = first_twice(entries.len(), |i| &entries[i].name) {
-            return Err(Malformed::new(entries[i].at, format!("the tensor `{}` stands twice", entries[i].name)).into());
+            return Err(Malformed::new(
+                entries[i].at,
+                format!("the tensor `{}` stands twice", shown(&entries[i].name)),
+            )
+            .into());
         }
         for entry in &entries {
             check_size(entry)?;
@@ -158,21 +163,27 @@ impl Header {
 /// Shape × dtype must be what the offsets give.
 fn check_size(entry: &Entry) -> Result<(), Malformed> {
     let Entry { at, name, dtype, shape, offsets: (start, end) } = entry;
+    let name = || shown(name);
     if start > end {
-        return Err(Malformed::new(*at, format!("tensor `{name}` ends ({end}) before it begins ({start})")));
+        return Err(Malformed::new(*at, format!("tensor `{}` ends ({end}) before it begins ({start})", name())));
     }
     let bits = shape.iter().try_fold(dtype.bitsize() as u64, |bits, dim| bits.checked_mul(*dim));
     // A product with a zero in it may overflow on the way; whoever wrote that did not mean a tensor.
     let Some(bits) = bits else {
-        return Err(Malformed::new(*at, format!("tensor `{name}`: the shape {shape:?} overflows")));
+        return Err(Malformed::new(*at, format!("tensor `{}`: the shape {shape:?} overflows", name())));
     };
     if bits % 8 != 0 {
-        return Err(Malformed::new(*at, format!("tensor `{name}`: {dtype} {shape:?} does not end on a byte")));
+        return Err(Malformed::new(*at, format!("tensor `{}`: {dtype} {shape:?} does not end on a byte", name())));
     }
     if bits / 8 != end - start {
         return Err(Malformed::new(
             *at,
-            format!("tensor `{name}`: {dtype} {shape:?} needs {} bytes, the offsets give {}", bits / 8, end - start),
+            format!(
+                "tensor `{}`: {dtype} {shape:?} needs {} bytes, the offsets give {}",
+                name(),
+                bits / 8,
+                end - start
+            ),
         ));
     }
     Ok(())
@@ -183,20 +194,24 @@ fn check_cover(entries: &[Entry], data_start: u64, file_len: u64) -> Result<(), 
     let mut before: Option<&Entry> = None;
     for entry in entries {
         let end = before.map_or(0, |entry| entry.offsets.1);
-        let (start, name) = (entry.offsets.0, &entry.name);
+        let start = entry.offsets.0;
         if start < end {
-            let other = before.map_or("", |entry| &*entry.name);
+            let (other, name) = (before.map(|entry| shown(&entry.name)).unwrap_or_default(), shown(&entry.name));
             return Err(Malformed::new(entry.at, format!("the tensors `{other}` and `{name}` overlap")).into());
         }
         if start > end {
-            let what = format!("bytes {end} to {start} of the data before tensor `{name}` belong to no tensor");
+            let what = format!(
+                "bytes {end} to {start} of the data before tensor `{}` belong to no tensor",
+                shown(&entry.name)
+            );
             return Err(Malformed::new(entry.at, what).into());
         }
         before = Some(entry);
     }
     let (end, data_len) = (before.map_or(0, |entry| entry.offsets.1), file_len - data_start);
     if let Some(last) = before.filter(|_| end > data_len) {
-        let what = format!("the file ends {} bytes before its last tensor `{}` does", end - data_len, last.name);
+        let what =
+            format!("the file ends {} bytes before its last tensor `{}` does", end - data_len, shown(&last.name));
         return Err(truncated(file_len, what));
     }
     if end < data_len {

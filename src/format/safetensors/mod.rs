@@ -17,9 +17,11 @@ pub mod fingerprint;
 pub mod header;
 mod lanes;
 pub mod lfs;
+pub mod names;
 pub mod scan;
 
 pub use fingerprint::Fingerprint;
 pub use header::{FaultKind, Header, HeaderFault, Tensor};
 pub use lfs::{LfsPointer, is_lfs_pointer};
+pub use names::shown;
 pub use scan::{ChunkScan, Scan, ScanReport, Scanner, TensorScan};

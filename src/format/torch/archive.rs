@@ -11,6 +11,8 @@ use crate::format::zip::{self, Directory, Entry, Method};
 
 /// Versions of the archive that torch reads (`kMinSupportedFileFormatVersion` to `kMax…`).
 const VERSIONS: std::ops::RangeInclusive<u64> = 1..=10;
+/// Longest pickle that is deflated: its length costs time, which the file's length then says nothing about.
+const MAX_DEFLATED: u64 = 32 << 20;
 
 pub(super) fn read<R: Read + Seek>(source: &mut R, len: u64) -> Result<TorchFile, TorchFault> {
     let directory = zip::read(source, len)?;
@@ -59,6 +61,10 @@ fn object<R: Read + Seek>(
     heap: &mut Heap,
     builder: &mut Rebuilder,
 ) -> Result<pickle::Pickle, TorchFault> {
+    if entry.method == Method::Deflated && entry.unpacked > MAX_DEFLATED {
+        let what = format!("`data.pkl` unpacks to {} bytes, the limit is 32 MiB", entry.unpacked);
+        return Err(TorchFault::new(FaultKind::Limit, entry.data, what));
+    }
     let reader = entry.open(name, source)?;
     let mut pickle = Source::new(BufReader::with_capacity(1 << 16, reader), entry.unpacked);
     let result = pickle::run(&mut pickle, heap, builder).map_err(|mut fault| {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use crate::format::shown::shown;
-use crate::format::zip::entry::{Entry, Method};
+use crate::format::zip::entry::{Entry, Method, RATIO};
 use crate::format::zip::{Fault, Kind, extra_field, local, u16_at, u32_at, u64_at};
 
 /// Most entries. A file of torch has one for each storage.
 const MAX_ENTRIES: u64 = 1 << 16;
 /// Largest central directory.
 const MAX_DIRECTORY: u64 = 8 << 20;
+/// Unpacked bytes of all entries together that need no reason; above that they are held against the file's length.
+const FREE: u64 = 16 << 20;
 /// Longest name.
 const MAX_NAME: usize = 1024;
 
@@ -52,6 +54,11 @@ pub fn read<R: Read + Seek>(source: &mut R, len: u64) -> Result<Directory, Fault
     }
     if at != end.offset + end.size {
         return Err(Fault::new(Kind::Layout, at, "bytes lie between the central directory and the end record"));
+    }
+    let unpacked = entries.values().fold(0_u64, |sum, entry: &Entry| sum.saturating_add(entry.unpacked));
+    if unpacked > len.saturating_mul(RATIO).saturating_add(FREE) {
+        let what = format!("the archive's {len} bytes unpack to {unpacked}");
+        return Err(Fault::new(Kind::Bomb, end.offset, what));
     }
     order.sort();
     let mut expected = 0;

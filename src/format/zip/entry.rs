@@ -11,7 +11,7 @@ use crate::format::zip::{Fault, Kind};
 /// Unpacked bytes that need no reason.
 const FREE: u64 = 1 << 20;
 /// Above that, how many times its packed size an entry may unpack to. Deflate reaches 1,032.
-const RATIO: u64 = 100;
+pub(super) const RATIO: u64 = 50;
 
 /// How an entry is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
