@@ -229,6 +229,7 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
+        checked: report.checked,
         built: report.built,
         restored: report.restored,
         fresh: report.fresh,

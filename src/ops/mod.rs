@@ -2,9 +2,12 @@
 
 pub mod build;
 pub mod cat;
+pub mod choose;
 mod contents;
 pub mod diff;
+pub mod excerpt;
 pub mod extract;
+pub mod init;
 pub mod inspect;
 pub mod keygen;
 mod opened;
@@ -16,3 +19,6 @@ mod tensors;
 pub mod unpacked;
 pub mod verify;
 pub mod workspace;
+pub mod write_report;
+
+pub use crate::format::archive::Limits;

@@ -37,7 +37,8 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
             None if nobody => None,
             None => remembered(workspace, index, expert).or_else(|| read(workspace, expert).map(|m| memo_of(&m))),
         };
-        if let Some(memo) = memo {
+        // One whose manifest has no name is no duplicate of another such.
+        if let Some(memo) = memo.filter(|memo| !memo.name.is_empty()) {
             numbers.push(number);
             summaries.push(summary(expert, &memo));
         }
@@ -74,6 +75,15 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
     }
     Ok(needs)
+}
+
+/// What is known of every expert, in the order of the repo. One whose manifest cannot be read is known by its folder.
+pub fn summaries(workspace: &Workspace, index: &Index) -> Vec<Summary> {
+    let known = |expert: &Expert| {
+        let memo = remembered(workspace, index, expert).or_else(|| read(workspace, expert).map(|m| memo_of(&m)));
+        summary(expert, &memo.unwrap_or_default())
+    };
+    workspace.repo.experts.iter().map(known).collect()
 }
 
 fn summary(expert: &Expert, memo: &Memo) -> Summary {

@@ -121,6 +121,12 @@ pub fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))
 }
 
+/// Adds bytes to the end of a file, making it where it is missing.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = File::options().append(true).create(true).open(path);
+    file.and_then(|mut file| io::Write::write_all(&mut file, bytes)).map_err(|e| Error::io("write", path, e))
+}
+
 /// Now, in nanoseconds since 1970, by the clock that stamps files.
 pub fn now() -> i64 {
     std::time::SystemTime::now()
