@@ -1,9 +1,11 @@
 //! The engine: what is stale, in which order, by which threads, from which cache.
 
+pub mod explain;
 pub mod files;
 pub mod freshness;
 pub mod job;
 pub mod key;
+pub mod lane;
 pub mod layout;
 pub mod plan;
 pub mod pool;

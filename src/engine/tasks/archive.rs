@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
@@ -12,7 +10,7 @@ use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, write};
+use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash};
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Stat, fs, output};
@@ -72,7 +70,7 @@ fn restore(
         done.status = Status::Unchanged;
         return Ok(true);
     }
-    match write(&result.pieces, &result.inline, target, context, scratch) {
+    match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
             output.commit()?;
             done.status = Status::Cached;
@@ -80,6 +78,7 @@ fn restore(
             Ok(true)
         }
         Ok(_) => {
+            forget_damaged(&result.pieces, context)?;
             done.notices.push(format!("the cached package for `{}` was damaged; it is made again", target.display()));
             Ok(false)
         }
@@ -101,21 +100,7 @@ fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, con
     if open.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
         return Ok(true);
     }
-    Ok(file_sha256(target)? == sha256)
-}
-
-/// SHA-256 of a file.
-fn file_sha256(path: &Path) -> Result<Sha256> {
-    let (mut file, _) = fs::open(path)?;
-    let mut sha = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", path, e))? {
-            0 => break,
-            count => sha.update(&buffer[..count]),
-        }
-    }
-    Ok(Sha256::new(sha.finalize().into()))
+    Ok(fs::sha256(target)? == sha256)
 }
 
 struct Work<'w> {
@@ -139,7 +124,7 @@ impl Work<'_> {
         // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
         for _ in 0..3 {
             let stretches = self.stretches(context, scratch, done)?;
-            match write(&stretches.pieces, &stretches.inline, self.target, context, scratch) {
+            match write(&stretches.pieces, &stretches.inline, self.target, true, context, scratch) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
@@ -225,7 +210,7 @@ impl Work<'_> {
         members
     }
 
-    /// Remembers the result, unless it is signed: what is signed is made where the key is.
+    /// Remembers the result. Of a signed package only what it was made of: what is signed is made where the key is.
     fn keep(
         &self,
         stretches: Stretches,
@@ -234,20 +219,23 @@ impl Work<'_> {
         context: &Context<'_>,
         began: std::time::Duration,
     ) -> Result<()> {
-        if self.job.target.signer.is_some() {
-            return Ok(());
-        }
+        let bytes = stretches.len();
+        let (pieces, inline) = match self.job.target.signer {
+            Some(_) => Default::default(),
+            None => (stretches.pieces, stretches.inline),
+        };
         let warnings = self.open.findings(&self.job.target);
         let result = PackageResult {
             sha256,
-            bytes: stretches.len(),
+            bytes,
             members: members.to_vec(),
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             key_text: self.text.as_str().to_owned(),
             took_us: (context.started.elapsed() - began).as_micros() as u64,
-            pieces: stretches.pieces,
-            inline: stretches.inline,
+            weights: self.open.weights(self.package),
+            pieces,
+            inline,
         };
         context.cache.put_result(self.key, &result.encode())
     }

@@ -45,6 +45,8 @@ pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch
         return Ok(done);
     }
     let hint = hint_key(slot)?;
+    // Files that look alike are most likely equal: the second waits, and takes what the first made.
+    let _alike = context.flights.board(hint, context.pool, scratch);
     if slot.digest().is_none()
         && let Some(kept) = slot.kept()
     {
@@ -327,4 +329,23 @@ impl PackedWriter {
         context.wrote(digest);
         Ok(digest)
     }
+}
+
+/// Both hashes of a file, by this thread alone.
+pub fn alone(slot: &FileSlot) -> Result<()> {
+    use sha2::Digest as _;
+    let (mut file, stat) = slot.open()?;
+    let (mut blake, mut sha) = (blake3::Hasher::new(), sha2::Sha256::new());
+    let mut buffer = vec![0; SEGMENT];
+    loop {
+        let count = std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", &slot.disk, e))?;
+        if count == 0 {
+            break;
+        }
+        blake.update(&buffer[..count]);
+        sha.update(&buffer[..count]);
+    }
+    slot.unchanged(&file, blake.count())?;
+    slot.set_digest(Digest::new(*blake.finalize().as_bytes(), stat.size))?;
+    slot.set_sha256(crate::base::Sha256::new(sha.finalize().into()))
 }
