@@ -2,11 +2,12 @@
 
 pub mod build;
 pub mod cat;
-pub mod choose;
 mod contents;
 pub mod diff;
 pub mod excerpt;
+pub mod experts;
 pub mod extract;
+pub mod history;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
@@ -15,9 +16,11 @@ pub mod package;
 pub mod repro;
 pub mod requirements;
 pub mod sign;
+pub mod status;
 mod tensors;
 pub mod unpacked;
 pub mod verify;
+pub mod why;
 pub mod workspace;
 pub mod write_report;
 

@@ -12,7 +12,7 @@ use crate::cli::render::json::{self, Json};
 use crate::cli::report::{Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
-use crate::ops::choose;
+use crate::ops::experts;
 use crate::ops::workspace::{self, Workspace};
 
 /// `build`
@@ -107,7 +107,8 @@ impl Run<'_> {
     fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<u8> {
         let workspace = Workspace::open(self.settings.setup(self.flags))?;
         *look = look.clone().at(&workspace.root);
-        let chosen = choose::choose(&workspace, &self.choice.selectors).map_err(|error| self.verb_meant(error))?;
+        let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
+            .map_err(|error| self.verb_meant(error))?;
         let (json, mode) = (self.settings.json, self.mode());
         let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
         let mut lines = Json::new(look);
