@@ -18,5 +18,6 @@ mod determinism;
 mod examples;
 mod incremental;
 mod package_format;
+mod package_verb;
 mod real;
 mod workspace;
