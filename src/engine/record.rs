@@ -119,6 +119,15 @@ pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<(T, &[u8])> 
     Some((serde_json::from_slice(&bytes[..line]).ok()?, &bytes[line + 1..]))
 }
 
+/// The blobs that a record of the cache speaks of: without them it is of no use.
+pub fn blobs(record: &[u8]) -> Vec<Digest> {
+    if let Some(package) = PackageResult::decode(record) {
+        let blob = |piece: &Piece| if let Piece::Blob(digest) = piece { Some(*digest) } else { None };
+        return package.pieces.iter().filter_map(blob).collect();
+    }
+    decode::<FileResult>(record).map(|(file, _)| file.packed).into_iter().collect()
+}
+
 impl PackageResult {
     /// The record.
     pub fn encode(&self) -> Vec<u8> {
