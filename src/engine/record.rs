@@ -19,6 +19,9 @@ pub struct FileResult {
     pub segments: Vec<PackedSegment>,
     /// What reading the whole content told of its values, where it is a weights file.
     pub scan: Option<serde_json::Value>,
+    /// Microseconds that packing it took.
+    #[serde(default)]
+    pub took_us: u64,
 }
 
 /// A segment without its bytes.
@@ -63,7 +66,7 @@ pub struct PackageResult {
     pub warnings: Vec<KeptFinding>,
     /// The text of its key.
     pub key_text: String,
-    /// Microseconds that making it took.
+    /// Microseconds that making it took, packing its files included.
     pub took_us: u64,
     /// The inline stretches.
     #[serde(skip)]

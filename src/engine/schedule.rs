@@ -38,6 +38,10 @@ pub struct Outcome {
     pub hits: u64,
     /// Results not found.
     pub misses: u64,
+    /// Packed bytes that the cache had.
+    pub bytes_saved: u64,
+    /// Microseconds that making them took when they were made.
+    pub saved_us: u64,
 }
 
 enum Message {
@@ -243,6 +247,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             Ok(done) => {
                 self.outcome.hits += done.hits;
                 self.outcome.misses += done.misses;
+                self.outcome.bytes_saved += done.bytes_saved;
+                self.outcome.saved_us += done.saved_us;
                 self.observer.on(&Event::TaskFinish {
                     id,
                     status: done.status,

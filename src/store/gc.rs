@@ -153,13 +153,14 @@ pub struct Collected {
 /// Lists what lies in the cache.
 pub fn held(cache: &LocalCache) -> Result<Held> {
     let base = cache.root().join("v1");
-    let mut held = Held { results: entries(&base.join("results"))?, blobs: entries(&base.join("blobs"))?, repos: vec![] };
+    let mut held =
+        Held { results: entries(&base.join("results"))?, blobs: entries(&base.join("blobs"))?, repos: vec![] };
     for entry in fs::list(&base.join("repos"))?.into_iter().filter(|e| e.is_dir) {
         let path = base.join("repos").join(&entry.shown);
         let index = Stat::of(&path.join("index"));
         held.repos.push(RepoFolder {
             repo: fs::read(&path.join("root"), 1 << 16).ok().flatten().map(|(bytes, _)| as_path(bytes)),
-            bytes: index.map_or(0, |stat| stat.size.next_multiple_of(BLOCK)),
+            bytes: index.as_ref().map_or(0, |stat| stat.size.next_multiple_of(BLOCK)),
             used: index.or_else(|_| Stat::of(&path)).map_or(0, |stat| stat.mtime),
             path,
         });
@@ -220,7 +221,8 @@ pub fn collect(
         };
         let needs = record.as_deref().map(blobs);
         // A blob that was not listed may have been written since.
-        let is_there = |digest: &Digest| numbers.contains_key(digest.hash()) || Stat::of(&cache.blob_path(digest)).is_ok();
+        let is_there =
+            |digest: &Digest| numbers.contains_key(digest.hash()) || Stat::of(&cache.blob_path(digest)).is_ok();
         if !needs.as_ref().is_some_and(|needs| needs.iter().all(is_there)) && !young(&result) {
             if remove(&path, &result)? {
                 collected.dropped.add(&result);
@@ -354,4 +356,187 @@ pub fn last_collected(cache: &LocalCache) -> i64 {
 /// Notes that it was looked for just now.
 pub fn note_collected(cache: &LocalCache) -> Result<()> {
     output::write(&cache.root().join("v1/collected"), b"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, Kind, Limits, SPARED, collect, held, is_due, is_sound, last_collected, note_collected};
+    use crate::base::Digest;
+    use crate::store::{ActionKey, Cache as _, LocalCache};
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    /// A cache with blobs of 5,000 bytes; each is spoken of by one result, whose record is the blob's digest as text.
+    struct Filled {
+        dir: tempfile::TempDir,
+        cache: LocalCache,
+        blobs: Vec<Digest>,
+    }
+
+    fn key(i: usize) -> ActionKey {
+        ActionKey::of(&i.to_string())
+    }
+
+    fn spoken_of(record: &[u8]) -> Vec<Digest> {
+        std::str::from_utf8(record).expect("text").lines().map(|line| line.parse().expect("a digest")).collect()
+    }
+
+    impl Filled {
+        fn new(count: usize) -> Self {
+            let dir = tempfile::tempdir().expect("dir");
+            let cache = LocalCache::new(dir.path().join("cache"));
+            let mut blobs = Vec::new();
+            for i in 0..count {
+                let bytes = vec![i as u8; 5000];
+                let digest = Digest::of(&bytes);
+                let mut writer = cache.new_blob(5000).expect("new");
+                writer.write(&bytes).expect("write");
+                writer.finish(digest).expect("finish");
+                cache.put_result(key(i), digest.to_string().as_bytes()).expect("put");
+                blobs.push(digest);
+            }
+            Self { dir, cache, blobs }
+        }
+
+        /// Makes result and blob look as if they had been used so many days ago.
+        fn age(&self, i: usize, days_of_result: u64, days_of_blob: u64) {
+            for (path, days) in
+                [(self.cache.result_path(key(i)), days_of_result), (self.cache.blob_path(&self.blobs[i]), days_of_blob)]
+            {
+                let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400);
+                std::fs::File::options().write(true).open(path).expect("open").set_modified(then).expect("set");
+            }
+        }
+
+        fn listed(&self) -> Held {
+            held(&self.cache).expect("held")
+        }
+
+        fn has(&self, i: usize) -> (bool, bool) {
+            (self.cache.result_path(key(i)).exists(), self.cache.blob_path(&self.blobs[i]).exists())
+        }
+    }
+
+    fn limits() -> Limits {
+        let now = crate::store::fs::now();
+        Limits { max_bytes: u64::MAX, max_files: u64::MAX, max_age: i64::MAX, max_removals: u64::MAX, now }
+    }
+
+    #[test]
+    fn what_was_used_last_goes_last() {
+        let filled = Filled::new(4);
+        (0..4).for_each(|i| filled.age(i, 10 - i as u64, 10 - i as u64));
+        // The first was read today, though its blob was not.
+        filled.age(0, 1, 10);
+        let room = filled.listed().total();
+        assert_eq!((room.files, room.bytes), (8, 4 * (8192 + 4096)));
+        let limits = Limits { max_bytes: room.bytes / 2, ..limits() };
+        assert!(is_due(&filled.listed(), &limits));
+        let collected = collect(&filled.cache, filled.listed(), &limits, &spoken_of).expect("collected");
+        assert_eq!([0, 1, 2, 3].map(|i| filled.has(i)), [(true, true), (false, false), (false, false), (true, true)]);
+        assert_eq!((collected.removed.files, collected.removed.bytes), (4, room.bytes / 2));
+        assert_eq!(collected.kept, filled.listed().total());
+        assert!(!is_due(&filled.listed(), &limits));
+    }
+
+    #[test]
+    fn age_and_number_are_limits_too_and_removals_are_bounded() {
+        let filled = Filled::new(4);
+        (0..4).for_each(|i| filled.age(i, 40 - 10 * i as u64, 40 - 10 * i as u64));
+        let old = Limits { max_age: 25 * DAY, ..limits() };
+        assert!(is_due(&filled.listed(), &old));
+        let one = Limits { max_removals: 1, ..old };
+        assert_eq!(collect(&filled.cache, filled.listed(), &one, &spoken_of).expect("collected").removed.files, 1);
+        assert_eq!(filled.has(0), (false, true));
+        collect(&filled.cache, filled.listed(), &old, &spoken_of).expect("collected");
+        assert_eq!([0, 1, 2, 3].map(|i| filled.has(i).1), [false, false, true, true]);
+        let few = Limits { max_files: 2, ..limits() };
+        collect(&filled.cache, filled.listed(), &few, &spoken_of).expect("collected");
+        assert_eq!([2, 3].map(|i| filled.has(i)), [(false, false), (true, true)]);
+    }
+
+    #[test]
+    fn what_was_just_used_or_replaced_is_spared() {
+        let filled = Filled::new(3);
+        let nothing = Limits { max_bytes: 0, ..limits() };
+        let collected = collect(&filled.cache, filled.listed(), &nothing, &spoken_of).expect("collected");
+        assert_eq!((collected.removed.files, collected.kept.files), (0, 6), "all of it is young");
+        (0..3).for_each(|i| filled.age(i, 2, 2));
+        let listed = filled.listed();
+        // Since the listing one was read, which says so by its time, and one was put in place anew.
+        assert!(filled.cache.result(key(0)).expect("read").is_some());
+        assert!(filled.cache.blob(&filled.blobs[0]).expect("opened").is_some());
+        let mut writer = filled.cache.new_blob(5000).expect("new");
+        writer.write(&[1; 5000]).expect("write");
+        writer.finish(filled.blobs[1]).expect("finish");
+        collect(&filled.cache, listed, &nothing, &spoken_of).expect("collected");
+        assert_eq!([0, 1, 2].map(|i| filled.has(i)), [(true, true), (false, true), (false, false)]);
+    }
+
+    #[test]
+    fn results_that_lost_a_part_or_are_damaged_are_dropped() {
+        let filled = Filled::new(3);
+        (0..3).for_each(|i| filled.age(i, 1, 1));
+        std::fs::remove_file(filled.cache.blob_path(&filled.blobs[0])).expect("removed");
+        std::fs::write(filled.cache.result_path(key(1)), b"torn").expect("written");
+        filled.age(1, 1, 1);
+        let collected = collect(&filled.cache, filled.listed(), &limits(), &spoken_of).expect("collected");
+        assert_eq!([0, 1, 2].map(|i| filled.has(i)), [(false, false), (false, true), (true, true)]);
+        assert_eq!((collected.dropped.files, collected.removed.files), (2, 0));
+    }
+
+    #[test]
+    fn orphans_and_folders_of_repos_that_are_gone_are_collected() {
+        let filled = Filled::new(1);
+        let base = filled.cache.root().join("v1");
+        let (here, gone) = (filled.dir.path().join("here"), filled.dir.path().join("gone"));
+        std::fs::create_dir(&here).expect("made");
+        for repo in [&here, &gone] {
+            filled.cache.note_repo(repo);
+            let index = filled.cache.repo_folder(repo).join("index");
+            std::fs::write(&index, b"index").expect("written");
+            let then = std::time::SystemTime::now() - std::time::Duration::from_nanos(2 * SPARED as u64);
+            std::fs::File::options().write(true).open(index).expect("open").set_modified(then).expect("set");
+        }
+        let orphan = format!("{}x", crate::store::output::TEMPORARY);
+        for folder in [base.join("blobs"), base.join("results/ab"), filled.cache.repo_folder(&here)] {
+            std::fs::create_dir_all(&folder).expect("made");
+            std::fs::write(folder.join(&orphan), b"").expect("written");
+        }
+        let writing = filled.cache.new_blob(10).expect("being written");
+        let collected = collect(&filled.cache, filled.listed(), &limits(), &spoken_of).expect("collected");
+        assert_eq!((collected.temporaries, collected.repos), (3, 1));
+        assert!(filled.cache.repo_folder(&here).join("index").exists() && !filled.cache.repo_folder(&gone).exists());
+        writing.finish(Digest::of(b"")).expect("its temporary was left alone");
+    }
+
+    #[test]
+    fn damage_is_seen_in_results_and_blobs() {
+        let filled = Filled::new(2);
+        let sound = |kind: Kind, i: usize| {
+            let listed = filled.listed();
+            let (entries, name) = match kind {
+                Kind::Result => (listed.results, *key(i).bytes()),
+                Kind::Blob => (listed.blobs, *filled.blobs[i].hash()),
+            };
+            let entry = *entries.iter().find(|e| e.name == name).expect("listed");
+            is_sound(&filled.cache, kind, &entry, &|| false).expect("read")
+        };
+        assert_eq!((sound(Kind::Result, 0), sound(Kind::Blob, 0)), (Some(true), Some(true)));
+        for path in [filled.cache.result_path(key(0)), filled.cache.blob_path(&filled.blobs[0])] {
+            let mut bytes = std::fs::read(&path).expect("read");
+            bytes[17] ^= 1;
+            std::fs::write(&path, bytes).expect("written");
+        }
+        assert_eq!((sound(Kind::Result, 0), sound(Kind::Blob, 0)), (Some(false), Some(false)));
+        assert_eq!((sound(Kind::Result, 1), sound(Kind::Blob, 1)), (Some(true), Some(true)));
+    }
+
+    #[test]
+    fn the_stamp_tells_when_it_was_looked_for() {
+        let filled = Filled::new(1);
+        assert_eq!(last_collected(&filled.cache), 0);
+        note_collected(&filled.cache).expect("noted");
+        assert!(crate::store::fs::now() - last_collected(&filled.cache) < DAY);
+    }
 }

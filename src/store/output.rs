@@ -21,6 +21,50 @@ pub const TEMPORARY: &str = ".expert-build-tmp-";
 pub struct Output {
     target: PathBuf,
     temporary: tempfile::NamedTempFile,
+    flusher: Option<Flusher>,
+    /// Bytes written since the flusher was last told.
+    unflushed: u64,
+}
+
+/// Sends what was written to the disk while more is being written, so that the final sync has little left to wait for.
+#[derive(Debug)]
+struct Flusher {
+    wake: Option<std::sync::mpsc::SyncSender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// How many bytes are worth a push to the disk.
+const FLUSH: u64 = 64 << 20;
+
+impl Flusher {
+    /// `None` where there is no thread or handle to be had: the final sync does all of it then.
+    fn start(file: &File) -> Option<Self> {
+        let file = file.try_clone().ok()?;
+        let (wake, woken) = std::sync::mpsc::sync_channel(1);
+        let flush = move || {
+            while woken.recv().is_ok() {
+                // An error comes again at the final sync, where it counts.
+                let _ = file.sync_data();
+            }
+        };
+        let thread = std::thread::Builder::new().name("flusher".into()).spawn(flush).ok()?;
+        Some(Self { wake: Some(wake), thread: Some(thread) })
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Output {
@@ -35,7 +79,7 @@ impl Output {
                 .tempfile_in(folder)
                 .map_err(|e| Error::io("create a temporary file in", folder, e))?;
             if keep_hold(temporary.as_file()) {
-                return Ok(Self { target: target.to_path_buf(), temporary });
+                return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0 });
             }
         }
     }
@@ -66,7 +110,16 @@ impl Output {
 
     /// Writes all of it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))
+        self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))?;
+        self.unflushed += bytes.len() as u64;
+        if self.unflushed >= FLUSH {
+            self.unflushed = 0;
+            if self.flusher.is_none() {
+                self.flusher = Flusher::start(self.temporary.as_file());
+            }
+            self.flusher.iter().for_each(Flusher::wake);
+        }
+        Ok(())
     }
 
     /// Syncs it and puts it in its place, over whatever is there.
@@ -91,9 +144,15 @@ impl Output {
         self.finish(false)
     }
 
-    fn finish(self, sync: bool) -> Result<File> {
+    fn finish(mut self, sync: bool) -> Result<File> {
+        let mut flusher = self.flusher.take();
+        if !sync && let Some(flusher) = &mut flusher {
+            // Nobody waits for the disk: the thread ends by itself.
+            flusher.thread = None;
+        }
         let target = self.target;
         if sync {
+            drop(flusher);
             self.temporary.as_file().sync_all().map_err(|e| Error::io("sync", &target, e))?;
         }
         if fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
