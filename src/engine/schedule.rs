@@ -233,8 +233,16 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             _ => String::new(),
         };
         let expert = open.map_or_else(|| job.target.key().to_owned(), |open| open.name(&job.target));
-        let event = Event::TaskStart { id, task: task.kind(), expert, subject, why: job.why.clone(), thread, at_us };
-        self.observer.on(&event);
+        self.observer.on(&Event::TaskStart {
+            id,
+            task: task.kind(),
+            expert,
+            subject,
+            why: job.why.clone(),
+            after: self.plan.before(id).collect(),
+            thread,
+            at_us,
+        });
     }
 
     fn ended(&mut self, id: usize, at_us: u64, result: Result<Done>) -> Result<()> {
