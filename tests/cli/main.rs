@@ -1,5 +1,6 @@
 //! The programs as users run them: a sealed environment, and what they print, write and answer.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
 mod build;
