@@ -217,7 +217,7 @@ fn below(folder: &str, path: &str) -> String {
 }
 
 /// The text with `[TIME]` for every time that something took.
-fn without_times(text: &str) -> String {
+pub fn without_times(text: &str) -> String {
     let time = regex::Regex::new(r"\b\d+(\.\d+)? ?(µs|us|ms|s|min)\b").expect("a valid expression");
     time.replace_all(text, "[TIME]").into_owned()
 }
