@@ -12,6 +12,7 @@ mod expert;
 mod space;
 
 mod build;
+mod cache_gc;
 mod cache_shared;
 mod cancel;
 mod determinism;
