@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod extract;
 pub mod fs;
+pub mod git;
 pub mod index;
 pub mod keys;
 pub mod local;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
+mod affected;
+mod list;
 mod select;
 mod space;
 mod status;
