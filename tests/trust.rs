@@ -343,7 +343,7 @@ fn signing_a_package_gives_what_building_it_with_the_key_gives() {
         assert!(bytes == native.bytes(Some(&first)), "{compression}");
         assert_eq!((signed.sha256, signed.bytes), (Sha256::of(&bytes), bytes.len() as u64));
         assert_eq!((signed.files, signed.publisher.as_str()), (7, "hivellm"));
-        assert_eq!(signed.copied > 0, compression == Compression::Zstd);
+        assert_eq!(signed.copied > 2_000_000, compression != Compression::Gzip);
         let line = std::fs::read_to_string(dir.path().join("x.expert.sha256")).unwrap();
         assert_eq!(line, format!("{}  x.expert\n", signed.sha256));
         assert!(verify(&package, &trusting(&[1], true)).unwrap().ok);

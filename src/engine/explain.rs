@@ -11,8 +11,8 @@ use crate::base::{Digest, Result};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::{Change, KeyText};
 use crate::engine::target::Target;
-use crate::engine::tasks::archive::file_sha256;
 use crate::engine::tasks::compose::package_key;
+use crate::store::fs::sha256;
 use crate::store::index::{Built, Input, Record};
 use crate::store::{ActionKey, Cache, Index, Stat, fs};
 
@@ -145,7 +145,7 @@ fn is_what_was_written(path: &Path, output: &Built) -> Result<bool> {
     if output.is_package {
         let size = output.seen.stat.map(|stat| stat.size);
         let same_size = Stat::of(path).is_ok_and(|now| Some(now.size) == size);
-        return Ok(same_size && file_sha256(path)? == output.sha256);
+        return Ok(same_size && sha256(path)? == output.sha256);
     }
     let Some((bytes, _)) = fs::read(path, 1 << 16)? else { return Ok(false) };
     let package = PathBuf::from(&output.seen.path).with_extension("");

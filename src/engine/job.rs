@@ -209,6 +209,7 @@ impl Open {
         let mut found = target.lints.apply(found);
         for d in &mut found {
             d.expert = Some(self.name(target));
+            d.folder = Some(target.key().to_owned());
         }
         found
     }

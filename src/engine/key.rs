@@ -3,7 +3,7 @@
 //! | enters a key | where |
 //! |---|---|
 //! | recipe numbers: compose, archive, checks, segments, tar | [`RECIPES`], `format::segment::RECIPE` |
-//! | codec and level | package, file |
+//! | codec and level, version of the zstd library | package, file |
 //! | which base model, if the manifest has several | package |
 //! | `SOURCE_DATE_EPOCH`, publisher, public key | package |
 //! | lint levels, `config` of base models | package |
@@ -16,7 +16,7 @@
 use std::fmt::Write as _;
 
 use crate::base::{Digest, RelPath};
-use crate::format::segment::{self, Codec};
+use crate::format::segment::{self, Codec, Compression};
 use crate::store::ActionKey;
 
 /// Recipe numbers: one is raised when what its task makes of equal inputs changes.
@@ -64,6 +64,9 @@ impl KeyText {
     pub fn codec(&mut self, codec: Codec) {
         self.line("setting", "compression", codec.compression.as_str());
         self.line("setting", "level", &codec.level.to_string());
+        if codec.compression == Compression::Zstd {
+            self.line("recipe", "zstd library", &segment::zstd_version().to_string());
+        }
     }
 
     /// Adds an input file.

@@ -5,6 +5,7 @@ pub mod files;
 pub mod freshness;
 pub mod job;
 pub mod key;
+pub mod lane;
 pub mod layout;
 pub mod plan;
 pub mod pool;

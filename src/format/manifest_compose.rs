@@ -109,7 +109,7 @@ impl Composed {
 
     /// What a signature is made over.
     pub fn message(&self) -> String {
-        message(&self.files)
+        crate::format::signature::message(&self.files)
     }
 
     /// The same manifest with this signature (hex); another signature is replaced.
@@ -131,20 +131,6 @@ impl Composed {
     pub fn root(&self) -> &Value {
         &self.root
     }
-}
-
-/// `path:hex` lines in byte order of the paths, joined by newlines, without a final one.
-pub fn message(files: &BTreeMap<RelPath, Sha256>) -> String {
-    let mut text = String::new();
-    for (path, sha) in files {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(path.as_str());
-        text.push(':');
-        text.push_str(&sha.hex());
-    }
-    text
 }
 
 fn fill(value: &mut Value, adapter: &Adapter, weights: &RelPath, sha256: Sha256, size: u64) -> Result<()> {

@@ -2,23 +2,31 @@
 
 pub mod affected;
 pub mod build;
+pub mod cache;
 pub mod cat;
 mod contents;
 pub mod diff;
+pub mod excerpt;
 pub mod experts;
 pub mod extract;
 pub mod graph;
 pub mod graph_svg;
 pub mod history;
+pub mod init;
 pub mod inspect;
 pub mod keygen;
 pub mod list;
 mod opened;
 pub mod package;
+pub mod repro;
 pub mod requirements;
 pub mod sign;
 pub mod status;
 mod tensors;
+pub mod unpacked;
 pub mod verify;
 pub mod why;
 pub mod workspace;
+pub mod write_report;
+
+pub use crate::format::archive::Limits;

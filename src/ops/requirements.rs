@@ -37,7 +37,8 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
             None => remembered(&workspace.root, index, expert)
                 .or_else(|| read(&workspace.root, expert).map(|m| memo_of(&m))),
         };
-        if let Some(memo) = memo {
+        // One whose manifest has no name is no duplicate of another such.
+        if let Some(memo) = memo.filter(|memo| !memo.name.is_empty()) {
             numbers.push(number);
             summaries.push(summary(expert, &memo));
         }

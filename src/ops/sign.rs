@@ -198,7 +198,9 @@ impl Source {
                 let frames = index.tar.table().and_then(|table| table.frames(own.data, own.data + own.size));
                 let Some(segments) = frames.and_then(segments) else {
                     writer.entry(&own.path, own.size, index.tar.content(&own))?;
-                    return Ok(0);
+                    // A bare tar holds contents as they are; a spooled one was unpacked.
+                    let bare = index.direct && index.tar.table().is_none();
+                    return Ok(if bare { own.size } else { 0 });
                 };
                 let start = frames.and_then(|frames| frames.first()).map_or(0, |frame| frame.packed_at);
                 let file = index.tar.file();

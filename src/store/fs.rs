@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, RelPath, Result};
+use crate::base::{Error, RelPath, Result, Sha256};
 use crate::store::stat::{Kind, Stat};
 
 /// An entry of a folder.
@@ -115,6 +115,31 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
         _ => Ok(()),
     }
+}
+
+/// SHA-256 of a file.
+pub fn sha256(path: &Path) -> Result<Sha256> {
+    use sha2::Digest as _;
+    let (mut file, _) = open(path)?;
+    let mut sha = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
+            0 => return Ok(Sha256::new(sha.finalize().into())),
+            count => sha.update(&buffer[..count]),
+        }
+    }
+}
+
+/// A folder that is removed when it is dropped.
+pub fn temporary_folder() -> Result<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))
+}
+
+/// Adds bytes to the end of a file, making it where it is missing.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = File::options().append(true).create(true).open(path);
+    file.and_then(|mut file| io::Write::write_all(&mut file, bytes)).map_err(|e| Error::io("write", path, e))
 }
 
 /// Now, in nanoseconds since 1970, by the clock that stamps files.

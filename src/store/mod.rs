@@ -1,9 +1,11 @@
 //! The one layer that touches the disk: files as they are, outputs that appear whole, the index and the cache.
 
 pub mod cache;
+pub mod counters;
 pub mod extract;
 pub mod fs;
 pub mod git;
+pub mod gc;
 pub mod index;
 pub mod keys;
 pub mod local;

@@ -21,6 +21,50 @@ pub const TEMPORARY: &str = ".expert-build-tmp-";
 pub struct Output {
     target: PathBuf,
     temporary: tempfile::NamedTempFile,
+    flusher: Option<Flusher>,
+    /// Bytes written since the flusher was last told.
+    unflushed: u64,
+}
+
+/// Sends what was written to the disk while more is being written, so that the final sync has little left to wait for.
+#[derive(Debug)]
+struct Flusher {
+    wake: Option<std::sync::mpsc::SyncSender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// How many bytes are worth a push to the disk.
+const FLUSH: u64 = 64 << 20;
+
+impl Flusher {
+    /// `None` where there is no thread or handle to be had: the final sync does all of it then.
+    fn start(file: &File) -> Option<Self> {
+        let file = file.try_clone().ok()?;
+        let (wake, woken) = std::sync::mpsc::sync_channel(1);
+        let flush = move || {
+            while woken.recv().is_ok() {
+                // An error comes again at the final sync, where it counts.
+                let _ = file.sync_data();
+            }
+        };
+        let thread = std::thread::Builder::new().name("flusher".into()).spawn(flush).ok()?;
+        Some(Self { wake: Some(wake), thread: Some(thread) })
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Output {
@@ -28,14 +72,16 @@ impl Output {
     pub fn create(target: &Path) -> Result<Self> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(mode_0644())
-            .tempfile_in(folder)
-            .map_err(|e| Error::io("create a temporary file in", folder, e))?;
-        // A lock that cannot be had (some network folders) only means that nobody tidies up after a kill.
-        let _ = temporary.as_file().try_lock();
-        Ok(Self { target: target.to_path_buf(), temporary })
+        loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(TEMPORARY)
+                .permissions(mode_0644())
+                .tempfile_in(folder)
+                .map_err(|e| Error::io("create a temporary file in", folder, e))?;
+            if keep_hold(temporary.as_file()) {
+                return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0 });
+            }
+        }
     }
 
     /// Where it will be.
@@ -64,7 +110,16 @@ impl Output {
 
     /// Writes all of it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))
+        self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))?;
+        self.unflushed += bytes.len() as u64;
+        if self.unflushed >= FLUSH {
+            self.unflushed = 0;
+            if self.flusher.is_none() {
+                self.flusher = Flusher::start(self.temporary.as_file());
+            }
+            self.flusher.iter().for_each(Flusher::wake);
+        }
+        Ok(())
     }
 
     /// Syncs it and puts it in its place, over whatever is there.
@@ -89,9 +144,15 @@ impl Output {
         self.finish(false)
     }
 
-    fn finish(self, sync: bool) -> Result<File> {
+    fn finish(mut self, sync: bool) -> Result<File> {
+        let mut flusher = self.flusher.take();
+        if !sync && let Some(flusher) = &mut flusher {
+            // Nobody waits for the disk: the thread ends by itself.
+            flusher.thread = None;
+        }
         let target = self.target;
         if sync {
+            drop(flusher);
             self.temporary.as_file().sync_all().map_err(|e| Error::io("sync", &target, e))?;
         }
         if fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
@@ -114,16 +175,31 @@ pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
     output.commit().map(drop)
 }
 
-/// Removes the temporaries that killed processes left in this folder. Never fails: litter is not worth an error.
-pub fn tidy(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+/// Removes the temporaries that killed processes left in this folder, and says how many. Never fails: litter is not
+/// worth an error.
+pub fn tidy(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let mut removed = 0;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY)
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
-            let _ = fs::remove_file(entry.path());
+            removed += usize::from(fs::remove_file(entry.path()).is_ok());
         }
+    }
+    removed
+}
+
+/// Locks a temporary that was just made. `false` where someone who tidies took it for an orphan before it was locked:
+/// then it is gone, or about to be.
+fn keep_hold(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => false,
+        // A lock that cannot be had (some network folders) means that nobody can tidy up either.
+        Err(fs::TryLockError::Error(_)) => true,
+        Ok(()) => file.metadata().is_ok_and(|m| m.nlink() > 0),
     }
 }
 
@@ -164,8 +240,26 @@ mod tests {
         let orphan = dir.path().join(format!("{TEMPORARY}x"));
         std::fs::write(&orphan, b"").expect("write");
         let alive = Output::create(&dir.path().join("out")).expect("create");
-        tidy(dir.path());
+        assert_eq!(tidy(dir.path()), 1);
         assert!(!orphan.exists());
         alive.commit().expect("still there");
+    }
+
+    #[test]
+    fn whoever_tidies_never_takes_a_file_from_its_writer() {
+        let dir = tempfile::tempdir().expect("dir");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    tidy(dir.path());
+                }
+            });
+            let outcome: Result<Vec<()>, _> = (0..3000)
+                .map(|i| Output::create(&dir.path().join(format!("{}", i % 7)))?.commit_unsynced().map(drop))
+                .collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            outcome.expect("no writer lost its temporary");
+        });
     }
 }

@@ -22,6 +22,7 @@ impl Noise {
     }
 }
 
+#[allow(dead_code, reason = "the bench has kinds of its own")]
 pub const KINDS: [&str; 11] =
     ["empty", "one", "zeros", "equal", "random", "text", "bf16", "f32", "upcast", "half", "header+weights"];
 

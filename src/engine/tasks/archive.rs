@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
@@ -12,7 +10,7 @@ use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, write};
+use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash};
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Stat, fs, output};
@@ -29,7 +27,11 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
         Some(result) => match restore(result, job, open, &target, context, scratch, &mut done)? {
-            true => Some((result.sha256, result.bytes, result.members.clone())),
+            true => {
+                done.bytes_saved += result.bytes;
+                done.saved_us += result.took_us;
+                Some((result.sha256, result.bytes, result.members.clone()))
+            }
             false => None,
         },
         None => None,
@@ -72,7 +74,7 @@ fn restore(
         done.status = Status::Unchanged;
         return Ok(true);
     }
-    match write(&result.pieces, &result.inline, target, context, scratch) {
+    match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
             output.commit()?;
             done.status = Status::Cached;
@@ -80,6 +82,7 @@ fn restore(
             Ok(true)
         }
         Ok(_) => {
+            forget_damaged(&result.pieces, context)?;
             done.notices.push(format!("the cached package for `{}` was damaged; it is made again", target.display()));
             Ok(false)
         }
@@ -101,21 +104,7 @@ fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, con
     if open.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
         return Ok(true);
     }
-    Ok(file_sha256(target)? == sha256)
-}
-
-/// SHA-256 of a file.
-pub(crate) fn file_sha256(path: &Path) -> Result<Sha256> {
-    let (mut file, _) = fs::open(path)?;
-    let mut sha = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", path, e))? {
-            0 => break,
-            count => sha.update(&buffer[..count]),
-        }
-    }
-    Ok(Sha256::new(sha.finalize().into()))
+    Ok(fs::sha256(target)? == sha256)
 }
 
 struct Work<'w> {
@@ -139,7 +128,7 @@ impl Work<'_> {
         // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
         for _ in 0..3 {
             let stretches = self.stretches(context, scratch, done)?;
-            match write(&stretches.pieces, &stretches.inline, self.target, context, scratch) {
+            match write(&stretches.pieces, &stretches.inline, self.target, true, context, scratch) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
@@ -182,6 +171,8 @@ impl Work<'_> {
                 let more = hash::big(slot, Some(target.codec), context, scratch)?;
                 done.segments_made += more.segments_made;
                 done.segments_reused += more.segments_reused;
+                done.bytes_saved += more.bytes_saved;
+                done.saved_us += more.saved_us;
                 done.bytes_read += more.bytes_read;
             }
             packed.push(slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?);
@@ -240,6 +231,13 @@ impl Work<'_> {
             None => (stretches.pieces, stretches.inline),
         };
         let warnings = self.open.findings(&self.job.target);
+        let members_of = &self.open.survey.layouts[self.package].members;
+        let slots = members_of.iter().filter_map(|member| self.open.file(&member.source));
+        // Small files were packed in here; the big ones have their own time.
+        let packing_us: u64 = slots
+            .filter(|slot| slot.stat.size > crate::engine::survey::SMALL)
+            .map(|slot| slot.packing_us.load(std::sync::atomic::Ordering::Relaxed))
+            .sum();
         let result = PackageResult {
             sha256,
             bytes,
@@ -247,7 +245,7 @@ impl Work<'_> {
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             key_text: self.text.as_str().to_owned(),
-            took_us: (context.started.elapsed() - began).as_micros() as u64,
+            took_us: (context.started.elapsed() - began).as_micros() as u64 + packing_us,
             weights: self.open.weights(self.package),
             pieces,
             inline,

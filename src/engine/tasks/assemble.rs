@@ -8,6 +8,7 @@ use sha2::Digest as _;
 
 use crate::base::{Digest, Error, RelPath, Sha256};
 use crate::engine::files::Packed;
+use crate::engine::lane::Lane;
 use crate::engine::record::Piece;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::{Context, hash};
@@ -135,11 +136,13 @@ impl From<Error> for Unwritten {
     }
 }
 
-/// Writes the package into a temporary beside its place. Blobs that this run did not write itself are checked.
+/// Writes the package into a temporary beside its place and tells its SHA-256. With `check`, blobs that this run did
+/// not write itself are checked; without, the caller knows what the SHA-256 must be.
 pub fn write(
     pieces: &[Piece],
     mut inline: &[u8],
     target: &Path,
+    check: bool,
     context: &Context<'_>,
     scratch: &mut Scratch,
 ) -> std::result::Result<(Output, Sha256), Unwritten> {
@@ -149,58 +152,79 @@ pub fn write(
         Piece::Blob(digest) => digest.size(),
     });
     output.reserve(size.sum())?;
-    let mut sha = sha2::Sha256::new();
+    let lane = Lane::new(sha2::Sha256::new(), |sha, bytes| sha.update(bytes));
     for piece in pieces {
         match piece {
             Piece::Inline(length) => {
                 let (now, rest) = inline.split_at(*length as usize);
-                sha.update(now);
+                let mut chunk = lane.buffer();
+                chunk.clear();
+                chunk.extend_from_slice(now);
                 output.write(now)?;
+                lane.feed(chunk, context.pool, scratch)?;
                 inline = rest;
             }
             Piece::Blob(digest) => {
                 let Some(file) = context.cache.blob(digest)? else { return Err(Unwritten::Lost(*digest)) };
-                copy_blob(file, digest, &mut output, &mut sha, context, &mut scratch.buffer)?;
+                let check = check && !context.has_written(digest);
+                copy_blob(file, digest, check, &mut output, &lane, context, scratch)?;
             }
         }
     }
+    let sha = lane.finish(context.pool, scratch)?;
     Ok((output, Sha256::new(sha.finalize().into())))
 }
 
+/// Copies a blob; its SHA-256 is reckoned beside it.
 fn copy_blob(
     mut file: File,
     digest: &Digest,
+    check: bool,
     output: &mut Output,
-    sha: &mut sha2::Sha256,
+    lane: &Lane<sha2::Sha256>,
     context: &Context<'_>,
-    buffer: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> std::result::Result<(), Unwritten> {
-    let check = !context.has_written(digest);
+    const CHUNK: usize = 1 << 20;
     let mut hasher = blake3::Hasher::new();
     let mut left = digest.size();
-    buffer.resize(1 << 20, 0);
     while left > 0 {
         if context.pool.is_cancelled() {
             return Err(Unwritten::Failed(Error::Interrupted));
         }
-        let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count =
-            file.read(&mut buffer[..room]).map_err(|e| Error::io("read from the cache for", output.target(), e))?;
-        if count == 0 {
-            context.cache.forget_blob(digest);
-            return Err(Unwritten::Lost(*digest));
+        let mut chunk = lane.buffer();
+        chunk.resize(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)), 0);
+        if let Err(e) = file.read_exact(&mut chunk) {
+            if e.kind() == std::io::ErrorKind::UnexpectedEof {
+                context.cache.forget_blob(digest);
+                return Err(Unwritten::Lost(*digest));
+            }
+            return Err(Unwritten::Failed(Error::io("read from the cache for", output.target(), e)));
         }
-        let bytes = &buffer[..count];
         if check {
-            hasher.update(bytes);
+            hasher.update(&chunk);
         }
-        sha.update(bytes);
-        output.write(bytes)?;
-        left -= count as u64;
+        output.write(&chunk)?;
+        left -= chunk.len() as u64;
+        lane.feed(chunk, context.pool, scratch)?;
     }
     if check && hasher.finalize().as_bytes() != digest.hash() {
         context.cache.forget_blob(digest);
         return Err(Unwritten::Lost(*digest));
+    }
+    Ok(())
+}
+
+/// Forgets the blobs that are not what they were: whoever needs them makes them again.
+pub fn forget_damaged(pieces: &[Piece], context: &Context<'_>) -> crate::base::Result<()> {
+    for piece in pieces {
+        let Piece::Blob(digest) = piece else { continue };
+        let Some(mut file) = context.cache.blob(digest)? else { continue };
+        let mut hasher = blake3::Hasher::new();
+        let whole = std::io::copy(&mut file, &mut hasher).is_ok();
+        if !whole || hasher.finalize().as_bytes() != digest.hash() {
+            context.cache.forget_blob(digest);
+        }
     }
     Ok(())
 }

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Times expert-build against what people use today: whole commands, in pairs (A B A B ...), medians and ratios.
+
+    tests/bench/peers.py [--pairs 5] [--size-mib 1024] [--only cold-gzip,readme,...] [--keep DIR]
+
+Builds the release binary, makes workloads with make_workload.py of the shared tools (MAKE_WORKLOAD names another
+place), and prints a table: wall seconds, CPU seconds (user + system of all processes), peak memory of the largest
+process, bytes of output. Peers come from Debian: pigz, isal (igzip), zstd, ninja-build, coreutils, openssl; one that
+is absent is said and left out. Not part of CI: timings never decide whether a build passes.
+"""
+import argparse, glob, os, shutil, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+TAR = "tar --sort=name --mtime=@315532800 --owner=0 --group=0 --numeric-owner --exclude=weights -cf - ."
+
+
+def run(command, cwd, env=None):
+    """-> wall, cpu, peak KiB of one command, everything it prints thrown away"""
+    before = os.times()
+    start = time.perf_counter()
+    child = subprocess.Popen(command, cwd=cwd, shell=isinstance(command, str), env=env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, executable="/bin/bash" if isinstance(command, str) else None)
+    error = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - start
+    if child.returncode != 0:
+        sys.exit("failed (%d): %s\n%s" % (child.returncode, command, error.decode(errors="replace")))
+    del before
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+class Side:
+    """A command, what must be done before each run, and where its output lies."""
+
+    def __init__(self, name, command, cwd, before=None, output=None, env=None):
+        self.name, self.command, self.cwd, self.before, self.output, self.env = name, command, cwd, before, output, env
+        self.runs, self.bytes = [], 0
+
+    def once(self, count=True):
+        if self.before:
+            self.before()
+        os.sync()
+        figures = run(self.command, self.cwd, self.env)
+        if count:
+            self.runs.append(figures)
+        if self.output:
+            self.bytes = sum(os.path.getsize(p) for p in glob.glob(self.output))
+
+    def median(self, which):
+        return statistics.median(r[which] for r in self.runs)
+
+
+def pair(case, ours, peer, pairs, warm=True):
+    if warm:
+        ours.once(False)
+    for _ in range(pairs):
+        ours.once()
+        peer.once()
+    ratio = statistics.median(b[0] / a[0] for a, b in zip(ours.runs, peer.runs))
+    cpu = statistics.median(b[1] / a[1] for a, b in zip(ours.runs, peer.runs))
+    for side in (ours, peer):
+        print("| %s | %s | %.2f | %.2f | %.1f | %s |" % (case, side.name, side.median(0), side.median(1), side.median(2) / 1024,
+              "{:,}".format(side.bytes) if side.bytes else ""))
+    print("| %s | **peer ÷ ours** | **%.2f×** | %.2f× | | %s |" % (case, ratio, cpu, "%.4f" % (peer.bytes / ours.bytes) if ours.bytes and peer.bytes else ""), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--size-mib", type=int, default=1024)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--binary", help="use this binary instead of building one")
+    parser.add_argument("--keep", help="keep workloads here")
+    options = parser.parse_args()
+    only = [case for case in options.only.split(",") if case]
+    wanted = lambda case: not only or case in only
+    have = lambda *tools: all(shutil.which(t) for t in tools) or print("SKIPPED: %s absent" % ", ".join(t for t in tools if not shutil.which(t)))
+    if not options.binary:
+        subprocess.run(["cargo", "build", "--release", "--locked"], cwd=REPO, check=True)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(REPO, "target"))
+    binary = os.path.abspath(options.binary or os.path.join(target, "release", "expert-build"))
+    maker = os.environ.get("MAKE_WORKLOAD", os.path.join(REPO, "..", "shared", "tools", "make_workload.py"))
+    work = options.keep or tempfile.mkdtemp(prefix="expert-bench-")
+    os.makedirs(work, exist_ok=True)
+
+    def workload(name, *args):
+        path = os.path.join(work, name)
+        if not os.path.isdir(path):
+            subprocess.run([sys.executable, maker, path, "--quiet", "--expertfile", *args], check=True)
+        return path
+
+    def clean(root, cache, outputs=True):
+        def before():
+            shutil.rmtree(cache, ignore_errors=True)
+            if outputs:
+                for folder in glob.glob(os.path.join(root, "*", "weights")):
+                    shutil.rmtree(folder)
+        return before
+
+    env = dict(os.environ, NO_COLOR="1")
+    cache = os.path.join(work, "cache")
+
+    def ours(root, name="expert-build", args=(), before=None):
+        command = [binary, "--cache-dir", cache, *args]
+        return Side(name, command, root, before or clean(root, cache), os.path.join(root, "*", "weights", "*.expert"), env)
+
+    print("| case | command | wall s | CPU s | peak MiB | bytes |\n|---|---|---|---|---|---|")
+    try:
+        big = None
+        if any(wanted(c) for c in ("cold-gzip", "cold-igzip", "cold-cp", "cold-zstd", "cold-zstd-ni", "readme", "restore")):
+            big = workload("big", "--experts", "1", "--size-mib", str(options.size_mib), "--dtype", "bf16")
+        out = os.path.join(work, "peer.out")
+        expert = glob.glob(os.path.join(big, "expert-*"))[0] if big else None
+        sums = "find . -path ./weights -prune -o -type f -print0 | xargs -0 %s > ../sums & "
+        sha = "sha256sum"
+        openssl = "openssl dgst -sha256 -r"
+        pipe = lambda compressor, hasher: "set -e; %s %s | %s > %s; wait; %s %s > ../sum" % (sums % hasher, TAR, compressor, out, hasher, out)
+        if wanted("cold-gzip") and have("pigz"):
+            pair("cold-gzip", ours(big), Side("tar|pigz -6 -p2 + sha256sum", pipe("pigz -6 -n -p2", sha), expert, None, out), options.pairs)
+        if wanted("cold-igzip") and have("igzip"):
+            pair("cold-igzip", ours(big), Side("tar|igzip -1 -T2 + sha256sum", pipe("igzip -1 -T 2 -n -c", sha), expert, None, out), options.pairs)
+        if wanted("cold-cp"):
+            pair("cold-cp", ours(big), Side("cp", "cp adapter_model.safetensors %s" % out, expert), options.pairs)
+        if wanted("cold-zstd") and have("zstd"):
+            pair("cold-zstd", ours(big, "expert-build --compression zstd", ["--compression", "zstd"]), Side("tar|zstd -3 -T2 + sha256sum", pipe("zstd -q -3 -T2", sha), expert, None, out), options.pairs)
+        if wanted("cold-zstd-ni") and have("zstd", "openssl"):
+            pair("cold-zstd-ni", ours(big, "expert-build --compression zstd", ["--compression", "zstd"]), Side("tar|zstd -3 -T2 + openssl", pipe("zstd -q -3 -T2", openssl), expert, None, out), options.pairs)
+        package = os.path.join(expert, "weights", "*.expert") if expert else None
+        if wanted("readme"):
+            clean(big, cache)()
+            run([binary, "--cache-dir", cache], big, env)
+            count = [0]
+
+            def edit():
+                count[0] += 1
+                with open(os.path.join(expert, "README.md"), "a") as f:
+                    f.write("edit %d\n" % count[0])
+                time.sleep(0.05)
+            pair("readme", ours(big, before=edit), Side("cp + sha256", "cp %s %s && openssl dgst -sha256 -r %s" % (package, out, out), expert), options.pairs)
+        if wanted("restore"):
+            clean(big, cache)()
+            run([binary, "--cache-dir", cache], big, env)
+
+            def drop():
+                shutil.rmtree(os.path.join(expert, "weights"), ignore_errors=True)
+            keep = os.path.join(work, "package.expert")
+            shutil.copy(glob.glob(package)[0], keep)
+            pair("restore", ours(big, before=drop), Side("cp + sha256", "cp %s %s && openssl dgst -sha256 -r %s" % (keep, out, out), expert), options.pairs)
+        if wanted("hundred") and have("pigz"):
+            root = workload("hundred", "--experts", "100", "--size-mib", "8", "--tokenizer-mib", "11")
+            loop = "for d in expert-*; do (cd $d; %s); done" % pipe("pigz -6 -n -p2", sha).replace("set -e; ", "")
+            pair("hundred", ours(root), Side("tar|pigz -6 -p2 + sha256sum, each", loop, root), max(1, options.pairs // 5))
+        if wanted("hundred-igzip") and have("igzip"):
+            root = workload("hundred", "--experts", "100", "--size-mib", "8", "--tokenizer-mib", "11")
+            loop = "for d in expert-*; do (cd $d; %s); done" % pipe("igzip -1 -T 2 -n -c", sha).replace("set -e; ", "")
+            pair("hundred-igzip", ours(root), Side("tar|igzip -1 -T2 + sha256sum, each", loop, root), options.pairs)
+        if wanted("noop") and have("ninja"):
+            for experts in (1000, 10000):
+                root = workload("many-%d" % experts, "--experts", str(experts), "--size-mib", "0.05", "--soft-prompts", "4")
+                inputs = sorted(os.path.relpath(p, root) for p in glob.glob(os.path.join(root, "expert-*", "**"), recursive=True) if os.path.isfile(p) and "/weights/" not in p)
+                folder = os.path.join(work, "ninja-%d" % experts)
+                os.makedirs(folder, exist_ok=True)
+                with open(os.path.join(folder, "build.ninja"), "w") as f:
+                    f.write("rule t\n command = touch $out\n")
+                    by = {}
+                    for path in inputs:
+                        by.setdefault(path.split("/")[0], []).append(os.path.join(root, path))
+                    for name, paths in by.items():
+                        f.write("build %s: t %s\n" % (name, " ".join(paths)))
+                run(["ninja", "-C", folder], work)
+                shutil.rmtree(cache, ignore_errors=True)
+                run([binary, "--cache-dir", cache], root, env)
+                run([binary, "--cache-dir", cache], root, env)
+                pair("noop %d × %d files" % (experts, len(inputs) // experts), ours(root, before=lambda: None), Side("ninja", ["ninja", "-C", folder], work), options.pairs)
+    finally:
+        if not options.keep:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+//! The programs as users run them: a sealed environment, and what they print, write and answer.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+
+mod build;
+mod events;
+mod help;
+mod legacy;
+mod packages;
+mod reports;
+mod settings;
+mod space;
+mod streams;
