@@ -4,6 +4,7 @@ pub mod cache;
 pub mod counters;
 pub mod extract;
 pub mod fs;
+pub mod git;
 pub mod gc;
 pub mod index;
 pub mod keys;
