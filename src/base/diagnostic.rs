@@ -142,6 +142,9 @@ pub struct Diagnostic {
     /// The expert it belongs to, by name or path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expert: Option<String>,
+    /// The expert's folder below the repo, where `file` is relative to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The file, relative to the expert's folder (to the repo's for an Expertfile).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -171,6 +174,7 @@ impl Diagnostic {
             severity,
             message: message.into(),
             expert: None,
+            folder: None,
             file: None,
             at: At::File,
             help: None,

@@ -109,8 +109,30 @@ pub enum Event {
         /// The text.
         message: String,
     },
+    /// An expert is stale, and nothing shall be built now (`--dry-run`, `--frozen`).
+    Stale {
+        /// The expert.
+        expert: String,
+        /// Why it is not fresh.
+        why: String,
+    },
+    /// Work could not be done, for a reason that is no finding in a file.
+    Failure {
+        /// The expert it concerns; none where it is the run as a whole.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expert: Option<String>,
+        /// What could not be done and why.
+        message: String,
+        /// What to do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+        /// The exit code that it leads to.
+        exit_code: u8,
+    },
     /// The run ended.
     RunFinish {
+        /// Experts whose validation was finished.
+        checked: usize,
         /// Packages built.
         built: usize,
         /// Packages restored from the cache.

@@ -2,9 +2,13 @@
 
 pub mod args;
 pub mod exit;
+pub mod legacy;
+pub mod out;
 pub mod render;
+pub mod report;
 pub mod run;
 pub mod settings;
+pub mod verbs;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,10 @@ pub enum Program {
 
 /// Runs a command with the process's arguments and environment.
 pub fn main(program: Program) -> ExitCode {
-    let _ = program;
-    run::main()
+    exit::on_panic();
+    exit::on_signals();
+    match program {
+        Program::ExpertBuild => run::main(),
+        Program::ExpertCli => legacy::main(),
+    }
 }

@@ -1,65 +1,84 @@
 //! From arguments to verbs.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser as _;
+use clap::Parser;
 
 use crate::base::{Error, Result};
-use crate::cli::args::{BuildArgs, Cli, Verb};
-use crate::cli::render::human::Human;
-use crate::cli::{exit, settings};
-use crate::ops::build::{Options, build};
-use crate::ops::workspace::Workspace;
-
-static CANCEL: AtomicBool = AtomicBool::new(false);
+use crate::cli::args::{Cli, Color, Verb, with_verb};
+use crate::cli::render::diagnostic::Look;
+use crate::cli::settings::{self, Settings};
+use crate::cli::verbs::{build, package, packages, repo};
+use crate::cli::{exit, out};
 
 /// Runs `expert-build`.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = with_verb(settings::arguments());
+    let cli: Cli = match parse(&arguments) {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
-    let _ = ctrlc::set_handler(|| CANCEL.store(true, Ordering::Relaxed));
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => exit::error(&error),
+    let settings = match Settings::new(&cli.global) {
+        Ok(settings) => settings,
+        Err(error) => return exit::code(Err(error), &Look::default()),
+    };
+    let outcome = run(cli, &settings);
+    if settings.json
+        && let Err(error) = &outcome
+    {
+        // Whoever reads events learns from them why there are no more.
+        let _ = crate::cli::render::json::failed(error, &settings);
     }
+    exit::code(outcome, &Look::new(&settings))
 }
 
-fn run(cli: Cli) -> Result<u8> {
-    let (args, check) = match cli.verb {
-        None => (cli.build, false),
-        Some(Verb::Build(args)) => (args, false),
-        Some(Verb::Check(args)) => (args, true),
-    };
-    build_verb(&cli.global, &args, check)
+/// Reads the arguments, or says what is wrong with them (or the help that was asked for).
+pub fn parse<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
+    // Before they are read as a whole, as what is wrong with them is told in colour or not.
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let color = texts.iter().enumerate().rev().find_map(|(at, text)| match &**text {
+        "--color" => texts.get(at + 1).map(|value| value.clone().into_owned()),
+        text => text.strip_prefix("--color=").map(str::to_owned),
+    });
+    settings::color(match color.as_deref() {
+        Some("always") => Color::Always,
+        Some("never") => Color::Never,
+        _ => Color::Auto,
+    });
+    P::try_parse_from(arguments).map_err(|error| {
+        let text = error.render();
+        if error.use_stderr() {
+            out::tell(text.ansi().to_string().trim_end());
+            return ExitCode::from(2);
+        }
+        exit::code(out::answer(text.ansi().to_string().trim_end()).map(|()| 0), &Look::default())
+    })
 }
 
-fn build_verb(global: &crate::cli::args::Global, args: &BuildArgs, check: bool) -> Result<u8> {
-    let workspace = Workspace::open(settings::setup(global, args)?)?;
-    let chosen = workspace.defaults();
-    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    let options = Options {
-        jobs,
-        keep_going: args.keep_going,
-        force: args.force,
-        dry_run: args.dry_run,
-        frozen: args.frozen,
-        check,
-    };
-    let report = build(&workspace, &chosen, &options, &CANCEL, &mut Human)?;
-    for (expert, error) in &report.failed {
-        if !matches!(error, Error::Invalid(_)) {
-            let _ = exit::error(error);
-        }
-        let _ = expert;
+fn run(cli: Cli, settings: &Settings) -> Result<u8> {
+    let reports = &cli.global.report;
+    if !reports.is_empty() && !matches!(cli.verb, Verb::Build(_) | Verb::Check(_)) {
+        return Err(Error::usage_help(
+            "`--report` goes with `build` and `check`",
+            "`--message-format json` gives the answer of every verb as JSON",
+        ));
     }
-    for (expert, why) in &report.stale {
-        anstream::println!("{expert}: {why}");
+    match cli.verb {
+        Verb::Build(args) => build::build(&args, reports, settings),
+        Verb::Check(args) => build::check(&args, reports, settings),
+        Verb::Package(args) => package::package(&args, settings),
+        Verb::Inspect(args) => packages::inspect(&args, settings),
+        Verb::Cat(args) => packages::cat(&args),
+        Verb::Extract(args) => packages::extract(&args, settings),
+        Verb::Diff(args) => packages::diff(&args, settings),
+        Verb::Verify(args) => packages::verify(&args, settings),
+        Verb::Keygen(args) => packages::keygen(&args, settings),
+        Verb::Sign(args) => packages::sign(&args, settings),
+        Verb::Init(args) => repo::init(&args, settings),
+        Verb::Config(args) => repo::config(&args, settings),
+        Verb::Explain(args) => repo::explain(&args, settings),
+        Verb::Schema(args) => repo::schema(&args),
+        Verb::Completions(args) => repo::completions(&args),
     }
-    Ok(report.exit_code())
 }

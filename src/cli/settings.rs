@@ -1,42 +1,124 @@
-//! From arguments and environment to the library's `Setup`: the one place that reads the environment.
+//! `Settings`: what arguments, environment and terminal say together. The one place that reads the environment.
 
 #![expect(clippy::disallowed_methods, reason = "cli reads the environment")]
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use anstream::ColorChoice;
 
 use crate::base::{Error, Result};
-use crate::cli::args::{BuildArgs, Global};
+use crate::cli::args::{Color, Global, MessageFormat};
 use crate::ops::workspace::Setup;
 use crate::spec::Request;
 
-/// The setup for these arguments.
-pub fn setup(global: &Global, build: &BuildArgs) -> Result<Setup> {
-    let here = std::env::current_dir().map_err(|e| Error::io("find", ".", e))?;
-    let directory = global.directory.as_ref().map_or_else(|| here.clone(), |dir| here.join(dir));
-    let env: std::collections::BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let dirs = directories::ProjectDirs::from("", "", "expert-build");
-    let home = directories::BaseDirs::new().map(|d| d.home_dir().to_path_buf());
-    let fallback = |kind: &str| std::env::temp_dir().join(format!("expert-build-{kind}"));
-    let named = global
-        .cache_dir
-        .as_ref()
-        .map(|dir| here.join(dir))
-        .or_else(|| env.get("EXPERT_BUILD_CACHE_DIR").filter(|d| !d.is_empty()).map(|dir| here.join(dir)));
-    let cache_dir: PathBuf = named
-        .clone()
-        .unwrap_or_else(|| dirs.as_ref().map_or_else(|| fallback("cache"), |d| d.cache_dir().to_path_buf()));
-    let config_dir = dirs.as_ref().map_or_else(|| fallback("config"), |d| d.config_dir().to_path_buf());
-    let mut request = Request { profile: global.profile.clone(), env, ..Request::default() };
-    if let Some(dir) = &named {
-        request = request.flag("--cache-dir", "cache.dir", &dir.to_string_lossy());
+/// How a command is to behave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder that is worked in.
+    pub here: PathBuf,
+    /// The environment, as far as it is text.
+    pub env: BTreeMap<String, String>,
+    /// Answers and errors only.
+    pub quiet: bool,
+    /// Notices too.
+    pub verbose: bool,
+    /// JSON on stdout.
+    pub json: bool,
+    /// May a progress line be drawn?
+    pub progress: bool,
+    /// Columns of the terminal, where stderr is one.
+    pub columns: Option<usize>,
+    /// Does GitHub Actions run this?
+    pub github: bool,
+    profile: Option<String>,
+    cache_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Enters the folder of `-C` and looks around.
+    pub fn new(global: &Global) -> Result<Self> {
+        if let Some(directory) = &global.directory {
+            std::env::set_current_dir(directory).map_err(|e| Error::io("enter the folder", directory, e))?;
+        }
+        let here = std::env::current_dir().map_err(|e| Error::io("find the folder", ".", e))?;
+        let env = environment();
+        color(global.color);
+        let json = global.message_format == MessageFormat::Json;
+        let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty() && value != "false");
+        let terminal = std::io::stderr().is_terminal() && env.get("TERM").is_some_and(|term| term != "dumb");
+        Ok(Self {
+            progress: terminal && !json && !global.quiet && !is_set("CI"),
+            columns: console::columns().filter(|_| terminal),
+            github: is_set("GITHUB_ACTIONS"),
+            quiet: global.quiet,
+            verbose: global.verbose,
+            json,
+            profile: global.profile.clone(),
+            cache_dir: global.cache_dir.clone(),
+            here,
+            env,
+        })
     }
-    for (flag, key, value) in [("--compression", "compression", &build.compression), ("--level", "level", &build.level)]
-    {
-        if let Some(value) = value {
+
+    /// What the library is told of the machine. `flags` are those that set keys: flag, key, value.
+    pub fn setup(&self, flags: &[(&str, &str, String)]) -> Setup {
+        let dirs = directories::ProjectDirs::from("", "", "expert-build");
+        let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_path_buf());
+        let fallback = |kind: &str| std::env::temp_dir().join(format!("expert-build-{kind}"));
+        let folder = |kind: &str, of: fn(&directories::ProjectDirs) -> &Path| {
+            dirs.as_ref().map_or_else(|| fallback(kind), |dirs| of(dirs).to_path_buf())
+        };
+        let variable = self.env.get("EXPERT_BUILD_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let named = self.cache_dir.clone().or(variable).map(|dir| self.here.join(dir));
+        let mut request = Request { profile: self.profile.clone(), env: self.env.clone(), ..Request::default() };
+        if let Some(dir) = &self.cache_dir {
+            request = request.flag("--cache-dir", "cache.dir", &dir.to_string_lossy());
+        }
+        for (flag, key, value) in flags {
             request = request.flag(flag, key, value);
         }
+        Setup {
+            directory: self.here.clone(),
+            home,
+            config_dir: folder("config", directories::ProjectDirs::config_dir),
+            cache_dir: named.unwrap_or_else(|| folder("cache", directories::ProjectDirs::cache_dir)),
+            request,
+        }
     }
-    Ok(Setup { directory, home, config_dir, cache_dir, request })
+}
+
+/// Sets when colour is used, also for what clap prints.
+pub fn color(when: Color) {
+    match when {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// The program's arguments.
+pub fn arguments() -> Vec<std::ffi::OsString> {
+    std::env::args_os().collect()
+}
+
+/// The number of cores that may be used.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The environment, as far as it is text.
+fn environment() -> BTreeMap<String, String> {
+    let pairs = std::env::vars_os();
+    pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// What is asked of the terminal.
+mod console {
+    /// Its columns.
+    pub(super) fn columns() -> Option<usize> {
+        rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|size| usize::from(size.ws_col)).filter(|c| *c > 0)
+    }
 }

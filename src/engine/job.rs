@@ -17,6 +17,7 @@ use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::target::Target;
 use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
+use crate::format::safetensors::Fingerprint;
 use crate::store::index::{Built, Input, Record, Seen};
 use crate::store::{ActionKey, Index, Stat};
 
@@ -208,6 +209,7 @@ impl Open {
         let mut found = target.lints.apply(found);
         for d in &mut found {
             d.expert = Some(self.name(target));
+            d.folder = Some(target.key().to_owned());
         }
         found
     }
@@ -217,6 +219,22 @@ impl Open {
         match &self.survey.manifest {
             Some(manifest) if !manifest.name.is_empty() => manifest.name.clone(),
             _ => target.key().to_owned(),
+        }
+    }
+
+    /// The weights of a package by source path, with what tells copies: as they were scanned, else as the cache knows.
+    pub fn weights(&self, package: usize) -> Vec<(RelPath, Fingerprint)> {
+        let layout = &self.survey.layouts[package];
+        let mut weights = Vec::new();
+        for member in layout.adapters.values().filter_map(|path| layout.members.iter().find(|m| m.path == *path)) {
+            let scan = self.file(&member.source).and_then(|slot| slot.scan.get());
+            if let Some(scan) = scan.filter(|scan| !scan.tensors.is_empty()) {
+                weights.push((member.source.clone(), scan.fingerprint));
+            }
+        }
+        match self.packages[package].cached.get() {
+            Some(Some(result)) if weights.is_empty() => result.weights.clone(),
+            _ => weights,
         }
     }
 

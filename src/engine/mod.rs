@@ -1,5 +1,6 @@
 //! The engine: what is stale, in which order, by which threads, from which cache.
 
+pub mod explain;
 pub mod files;
 pub mod freshness;
 pub mod job;

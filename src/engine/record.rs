@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::Member;
-use crate::base::{Digest, Sha256};
+use crate::base::{Digest, RelPath, Sha256};
+use crate::format::safetensors::Fingerprint;
 use crate::format::segment::{Encoder, Segment};
 
 /// What is known of a file's content, and its compressed segments.
@@ -68,6 +69,9 @@ pub struct PackageResult {
     pub key_text: String,
     /// Microseconds that making it took, packing its files included.
     pub took_us: u64,
+    /// The weights by source path, with what tells copies.
+    #[serde(default)]
+    pub weights: Vec<(RelPath, Fingerprint)>,
     /// The inline stretches.
     #[serde(skip)]
     pub inline: Vec<u8>,

@@ -333,6 +333,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
         for found in error.diagnostics().to_vec() {
             let mut found = found;
             found.expert.get_or_insert_with(|| name.clone());
+            found.folder.get_or_insert_with(|| self.jobs[job].target.key().to_owned());
             self.tell(found);
         }
         if matches!(error, Error::Interrupted) || !self.keep_going {

@@ -119,6 +119,11 @@ impl Target {
     /// Hash of all that decides which files are taken, what becomes of them and where it goes. Absolute paths are in it,
     /// which is why it never enters a key: it only says whether the index still speaks of the same thing.
     pub fn fingerprint(&self) -> [u8; 32] {
+        *self.fingerprint_text().key().bytes()
+    }
+
+    /// What the fingerprint is the hash of. It is kept in this machine's cache, so that a change can be named.
+    pub fn fingerprint_text(&self) -> KeyText {
         let mut text = self.settings();
         let e = &self.expert;
         text.line("take", "manifest", e.manifest.value.as_str());
@@ -137,6 +142,6 @@ impl Target {
         }
         text.line("out", "file", &self.output.as_ref().map_or(String::new(), |f| f.to_string_lossy().into_owned()));
         text.line("out", "dir", &self.out_dir.as_ref().map_or(String::new(), |d| d.to_string_lossy().into_owned()));
-        *text.key().bytes()
+        text
     }
 }

@@ -1,6 +1,6 @@
 //! `build` and `check`: which experts are stale and why, then the plan, then what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,12 +17,13 @@ use crate::engine::pool::Pool;
 use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
+use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, requirements};
-use crate::store::{Index, output};
+use crate::store::{Cache as _, Index, output};
 
 /// How to build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Threads.
     pub jobs: usize,
@@ -106,9 +107,9 @@ impl Memo {
         serde_json::to_vec(self).expect("a memo is plain data")
     }
 
-    /// As the index kept it.
+    /// As the index kept it; what follows the first line is [`History`]'s.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next()?).ok()
     }
 }
 
@@ -184,10 +185,18 @@ pub fn build(
         written: std::sync::Mutex::default(),
     };
     let mut records: BTreeMap<String, Finished> = BTreeMap::new();
+    let mut settings = BTreeSet::new();
     let mut remember = |job: &Job| -> Result<()> {
         if !options.check {
             let open = job.open()?;
-            records.insert(job.target.key().to_owned(), job.finish(&open, Memo::of(&open.survey).encode())?);
+            let memo = [Memo::of(&open.survey).encode(), History::of(job, &open).encode()].join(&b'\n');
+            let text = job.target.fingerprint_text();
+            // It is told apart by its hash, so once is enough; without it a change is still noticed, only not named.
+            if settings.insert(text.key()) && workspace.cache.put_result(text.key(), text.as_str().as_bytes()).is_err()
+            {
+                settings.remove(&text.key());
+            }
+            records.insert(job.target.key().to_owned(), job.finish(&open, memo)?);
         }
         Ok(())
     };
@@ -230,6 +239,7 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
+        checked: report.checked,
         built: report.built,
         restored: report.restored,
         fresh: report.fresh,
@@ -281,7 +291,7 @@ fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usi
 
 /// Removes what killed builds left in the folders that this one writes to.
 fn tidy(jobs: &[Job]) {
-    let folders: std::collections::BTreeSet<PathBuf> = jobs.iter().map(|job| job.target.output_folder()).collect();
+    let folders: BTreeSet<PathBuf> = jobs.iter().map(|job| job.target.output_folder()).collect();
     for folder in folders {
         output::tidy(&folder);
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{At, Diagnostic, Result};
-use crate::check::requires::{self, Summary};
-use crate::format::manifest::Manifest;
+use crate::base::{Diagnostic, Result};
+use crate::check::requires;
 use crate::ops::build::Memo;
+use crate::ops::experts::{memo_of, read, remembered, summary};
 use crate::ops::workspace::Workspace;
-use crate::spec::Expert;
-use crate::store::{Index, Stat, fs};
+use crate::store::Index;
 
 /// What the requirements mean for a run.
 #[derive(Debug, Default)]
@@ -35,9 +34,11 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
             Some(memo) => Some(memo.clone()),
             // Nothing is required, so nobody else's manifest matters.
             None if nobody => None,
-            None => remembered(workspace, index, expert).or_else(|| read(workspace, expert).map(|m| memo_of(&m))),
+            None => remembered(&workspace.root, index, expert)
+                .or_else(|| read(&workspace.root, expert).map(|m| memo_of(&m))),
         };
-        if let Some(memo) = memo {
+        // One whose manifest has no name is no duplicate of another such.
+        if let Some(memo) = memo.filter(|memo| !memo.name.is_empty()) {
             numbers.push(number);
             summaries.push(summary(expert, &memo));
         }
@@ -47,7 +48,7 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
     if !checked.found.is_empty() {
         // Only now places are worth reading manifests for.
         for (at, _) in &checked.found {
-            if let Some(manifest) = read(workspace, &repo.experts[numbers[*at]]) {
+            if let Some(manifest) = read(&workspace.root, &repo.experts[numbers[*at]]) {
                 summaries[*at].requires = manifest.requires.iter().map(|p| (p.text.clone(), p.at.clone())).collect();
                 summaries[*at].incompatible_with =
                     manifest.incompatible_with.iter().map(|p| (p.text.clone(), p.at.clone())).collect();
@@ -74,48 +75,4 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
     }
     Ok(needs)
-}
-
-fn summary(expert: &Expert, memo: &Memo) -> Summary {
-    let plain = |texts: &[String]| texts.iter().map(|t| (t.clone(), At::File)).collect();
-    Summary {
-        folder: expert.folder.clone(),
-        name: memo.name.clone(),
-        version: memo.version.clone(),
-        tags: expert.tags.value.iter().map(|t| t.value.clone()).collect(),
-        models: memo.models.clone(),
-        requires: plain(&memo.requires),
-        incompatible_with: plain(&memo.incompatible_with),
-        load_order: memo.load_order,
-        manifest: expert.path(&expert.manifest.value).to_string(),
-        source: None,
-    }
-}
-
-/// What the index knows of an expert, if its manifest is the same file as then.
-fn remembered(workspace: &Workspace, index: &Index, expert: &Expert) -> Option<Memo> {
-    let view = index.get(expert.label())?;
-    let record = view.decode()?;
-    let path = expert.path(&expert.manifest.value);
-    let input = record.inputs.iter().find(|i| i.seen.path == path.as_str())?;
-    let stat = Stat::of(&path.under(&workspace.root)).ok()?;
-    (input.seen.stat == Some(stat)).then(|| Memo::decode(&record.memo)).flatten()
-}
-
-fn read(workspace: &Workspace, expert: &Expert) -> Option<Manifest> {
-    let path = expert.path(&expert.manifest.value);
-    let (bytes, _) = fs::read(&path.under(&workspace.root), 64 << 20).ok()??;
-    Manifest::read(&bytes, expert.manifest.value.as_str()).0
-}
-
-fn memo_of(manifest: &Manifest) -> Memo {
-    Memo {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        models: manifest.base_models.iter().map(|m| m.name.clone()).collect(),
-        requires: manifest.requires.iter().map(|p| p.text.clone()).collect(),
-        incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
-        load_order: manifest.load_order,
-        packages: manifest.base_models.len(),
-    }
 }

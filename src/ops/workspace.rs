@@ -212,6 +212,18 @@ impl Workspace {
     }
 }
 
+/// Is there a folder at this path?
+pub fn is_folder(path: &Path) -> bool {
+    fs::is_dir(path)
+}
+
+/// The nearest folder with an Expertfile.toml, here or above; this folder if there is none. What is wrong with that file
+/// is told before there is a workspace.
+pub fn nearest(directory: &Path) -> PathBuf {
+    let above = directory.ancestors().find(|above| fs::is_file(&above.join(expertfile::NAME)));
+    above.unwrap_or(directory).to_path_buf()
+}
+
 fn with_user_config(mut setup: Setup) -> Result<Setup> {
     if setup.request.user_config.is_none() {
         let path = setup.config_dir.join("config.toml");

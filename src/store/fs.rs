@@ -79,6 +79,21 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
     Ok(Some((bytes, stat)))
 }
 
+/// BLAKE3 and length of a file, in bounded memory.
+pub fn digest(path: &Path) -> Result<crate::base::Digest> {
+    let (mut file, _) = open(path)?;
+    let (mut hasher, mut length, mut buffer) = (blake3::Hasher::new(), 0, vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
+            0 => return Ok(crate::base::Digest::new(*hasher.finalize().as_bytes(), length)),
+            count => {
+                hasher.update(&buffer[..count]);
+                length += count as u64;
+            }
+        }
+    }
+}
+
 /// Does this path lead to a regular file?
 pub fn is_file(path: &Path) -> bool {
     Stat::following(path).is_ok_and(|s| s.is_file())
@@ -119,6 +134,12 @@ pub fn sha256(path: &Path) -> Result<Sha256> {
 /// A folder that is removed when it is dropped.
 pub fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))
+}
+
+/// Adds bytes to the end of a file, making it where it is missing.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = File::options().append(true).create(true).open(path);
+    file.and_then(|mut file| io::Write::write_all(&mut file, bytes)).map_err(|e| Error::io("write", path, e))
 }
 
 /// Now, in nanoseconds since 1970, by the clock that stamps files.

@@ -296,6 +296,27 @@ impl<'a> RecordView<'a> {
         Some(record)
     }
 
+    /// The stat that an input had when it was read; inside, `None` where it proves nothing. Nothing is copied.
+    pub fn input(&self, path: &CStr) -> Option<Option<Stat>> {
+        let mut reader = Reader { bytes: self.bytes.get(32..)? };
+        let (folders, inputs, outputs, _) = reader.counts()?;
+        for _ in 0..folders {
+            reader.seen()?;
+        }
+        for _ in 0..outputs {
+            reader.seen()?;
+            reader.take(65)?;
+        }
+        for _ in 0..inputs {
+            let (found, stat) = reader.seen()?;
+            reader.take(72)?;
+            if found == path {
+                return Some(stat);
+            }
+        }
+        None
+    }
+
     /// What the engine remembered.
     pub fn memo(&self) -> Option<&'a [u8]> {
         let mut reader = Reader { bytes: self.bytes.get(32..)? };
@@ -400,6 +421,8 @@ mod tests {
         assert_eq!(view.decode().as_ref(), Some(&record));
         assert_eq!(view.memo(), Some(&b"memo"[..]));
         assert!(index.get("g").is_none());
+        assert_eq!(view.input(c"e/manifest.json"), Some(record.inputs[0].seen.stat));
+        assert_eq!(view.input(c"e/README.md"), None);
 
         let world: BTreeMap<String, Stat> = (record.folders.iter().chain(record.inputs.iter().map(|i| &i.seen)))
             .chain(record.outputs.iter().map(|o| &o.seen))

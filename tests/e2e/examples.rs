@@ -52,3 +52,25 @@ fn their_weights_are_small_and_what_the_script_makes() {
     let after: Vec<Vec<u8>> = paths.iter().map(|path| space.read(path)).collect();
     assert!(before == after);
 }
+
+/// Built by `cargo test` as a whole, not by `cargo test --test e2e`.
+#[test]
+fn the_library_builds_and_prints_nothing_by_itself() {
+    let own = std::env::current_exe().unwrap();
+    let example = own.parent().and_then(Path::parent).unwrap().join("examples/library");
+    if !example.is_file() {
+        eprintln!("SKIPPED: {} is not built", example.display());
+        return;
+    }
+    let mut space = space();
+    space.set("TMPDIR", &space.outer("home").display().to_string());
+    let ran = space.run_as(example.to_str().unwrap(), "", &["."]).ok();
+    assert_eq!(ran.stderr, "");
+    let starts =
+        ["english-basic: ", "expert-", "  english-basic ", "  expert-", "hash-unfilled: ", "5 built, 0 up to date"];
+    for line in ran.stdout.lines() {
+        assert!(starts.iter().any(|start| line.starts_with(start)), "`{line}` is not the example's");
+    }
+    assert_eq!(space.packages().len(), 10);
+    space.run_as(example.to_str().unwrap(), "", &["."]).ok().says("0 built, 5 up to date");
+}

@@ -79,8 +79,10 @@ fn good_experts_have_no_error_and_no_warning() {
         space.copy(&dir.join("experts").join(&name), "");
         let (report, found) = checked(&space, "");
         assert!(report.failed.is_empty(), "{name}: {found:#?}");
-        let loud: Vec<&Diagnostic> = found.iter().filter(|d| d.severity != Severity::Note).collect();
-        assert!(loud.is_empty(), "{name}: {loud:#?}");
+        let loud: Vec<&str> = found.iter().filter(|d| d.severity != Severity::Note).map(|d| d.code.name).collect();
+        // This one's base model is named `F:/models/…`, as published manifests do.
+        let expected: &[&str] = if name == "expert-trained-checkpoints" { &["model-name-path"] } else { &[] };
+        assert_eq!(loud, expected, "{name}: {found:#?}");
     }
 }
 

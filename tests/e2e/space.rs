@@ -8,9 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::expert::Expert;
 
-/// The programs under test.
+/// The program under test.
 pub const EXPERT_BUILD: &str = env!("CARGO_BIN_EXE_expert-build");
-pub const EXPERT_CLI: &str = env!("CARGO_BIN_EXE_expert-cli");
 
 /// A repo in a temporary folder, a cache and a home that no other test has.
 pub struct Space {
@@ -181,10 +180,14 @@ impl Ran {
     /// How many packages were built, restored, up to date and failed, as the last line says.
     #[track_caller]
     pub fn counts(&self) -> [usize; 4] {
-        let words: Vec<&str> = self.stderr.lines().last().unwrap_or("").split([' ', ',', ':', ';']).collect();
-        ["built", "restored", "up", "failed"].map(|word| {
-            let at = words.iter().position(|w| *w == word).filter(|at| *at > 0);
-            at.and_then(|at| words[at - 1].parse().ok()).unwrap_or(0)
+        let last = self.stderr.lines().last().unwrap_or("");
+        let all = regex::Regex::new(r"^(\d+) packages? up to date").expect("a valid expression");
+        if let Some(found) = all.captures(last) {
+            return [0, 0, found[1].parse().expect("a number"), 0];
+        }
+        ["built", "restored", "up to date", "failed"].map(|word| {
+            let number = regex::Regex::new(&format!(r"\b{word} (\d+)")).expect("a valid expression");
+            number.captures(last).map_or(0, |found| found[1].parse().expect("a number"))
         })
     }
 

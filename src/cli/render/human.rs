@@ -1,36 +1,137 @@
-//! Events for people: one line per package that changed, findings, one line in all.
+//! `Human`: events for people. Findings, one line per package that changed, one line in all; everything on stderr.
 
-use crate::base::Event;
+use std::collections::BTreeSet;
+
 use crate::base::event::{Observer, Status};
+use crate::base::{Diagnostic, Event, Severity};
+use crate::cli::out::{self, CYAN, DIM, GREEN, RED, YELLOW, paint};
+use crate::cli::render::diagnostic::Look;
+use crate::cli::render::progress::Progress;
+use crate::cli::render::{bytes, count, duration};
 
-/// Prints.
-#[derive(Debug, Default)]
-pub struct Human;
+/// What kind of run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Packages are built.
+    Build,
+    /// Nothing is written.
+    Check,
+    /// Only what would be done is told.
+    Plan,
+}
 
-impl Observer for Human {
+/// Prints events.
+pub struct Human<'a> {
+    look: &'a Look,
+    mode: Mode,
+    quiet: bool,
+    verbose: bool,
+    progress: Progress,
+    told: BTreeSet<String>,
+    errors: u64,
+    notices: u64,
+}
+
+impl<'a> Human<'a> {
+    /// Prints in this look, with a progress line where `progress` allows it.
+    pub fn new(look: &'a Look, mode: Mode, quiet: bool, verbose: bool, progress: bool) -> Self {
+        let (told, progress) = (BTreeSet::new(), Progress::new(progress && mode != Mode::Plan));
+        Self { look, mode, quiet, verbose, progress, told, errors: 0, notices: 0 }
+    }
+
+    fn tell(&self, text: &str) {
+        self.progress.aside(|| out::tell(text));
+    }
+
+    fn finding(&mut self, found: &Diagnostic) {
+        if found.severity == Severity::Note && !self.verbose {
+            self.notices += 1;
+            return;
+        }
+        if self.quiet && !found.is_error() {
+            return;
+        }
+        // Two packages of one expert may find the same.
+        let text = self.look.finding(found);
+        if !self.told.contains(&text) {
+            self.errors += u64::from(found.is_error());
+            self.tell(&format!("{text}\n"));
+            self.told.insert(text);
+        }
+    }
+
+    fn finish(&self, event: &Event) {
+        if self.quiet || self.mode == Mode::Plan {
+            return;
+        }
+        if self.notices > 0 {
+            out::tell(&format!("{}: {} (-v shows them)", paint(CYAN, "note"), count(self.notices, "notice")));
+        }
+        let &Event::RunFinish { checked, built, restored, fresh, failed, skipped, warnings, took_ms, .. } = event
+        else {
+            return;
+        };
+        let mut text = match self.mode {
+            Mode::Check if failed + skipped == 0 => format!("{}: all valid", count(checked as u64, "expert")),
+            Mode::Check => format!("checked {}, {}", checked + failed, red("failed", failed)),
+            _ if built + restored + failed + skipped == 0 => {
+                format!("{} up to date", count(fresh as u64, "package"))
+            }
+            _ => format!("built {built}, restored {restored}, up to date {fresh}, {}", red("failed", failed)),
+        };
+        if skipped > 0 {
+            text.push_str(&format!(", skipped {skipped} (-k goes on after a failure)"));
+        }
+        if warnings > 0 {
+            text.push_str(&format!(", {}", paint(YELLOW, count(warnings as u64, "warning"))));
+        }
+        out::tell(&format!("{text} in {}", duration(took_ms)));
+    }
+}
+
+fn red(word: &str, number: usize) -> String {
+    if number > 0 { paint(RED, format!("{word} {number}")) } else { format!("{word} 0") }
+}
+
+impl Observer for Human<'_> {
     fn on(&mut self, event: &Event) {
+        self.progress.on(event);
         match event {
-            Event::Diagnostic(found) => anstream::eprintln!("{}", super::plain(found)),
-            Event::Notice { message } => anstream::eprintln!("note: {message}"),
-            Event::Artifact { path, bytes, files, status, took_us, segments_reused, segments_made, .. } => {
-                let verb = match status {
-                    Status::Cached => "restored",
-                    Status::Unchanged => return,
-                    _ => "built",
-                };
-                anstream::eprintln!(
-                    "{verb} {path} ({bytes} bytes, {} files, {segments_reused} of {} segments reused, {} ms)",
-                    files.len(),
-                    segments_reused + segments_made,
-                    took_us / 1000
-                );
+            Event::Diagnostic(found) => self.finding(found),
+            Event::Notice { message } if !self.quiet => self.tell(&format!("{}: {message}", paint(CYAN, "note"))),
+            Event::Artifact { .. } if !self.quiet => {
+                if let Some(line) = artifact(event, self.look) {
+                    self.tell(&line);
+                }
             }
-            Event::RunFinish { built, restored, fresh, failed, took_ms, .. } => {
-                anstream::eprintln!(
-                    "{built} built, {restored} restored, {fresh} up to date, {failed} failed in {took_ms} ms"
-                );
-            }
+            Event::RunFinish { .. } => self.finish(event),
             _ => {}
         }
     }
+}
+
+/// The line on a package that changed.
+fn artifact(event: &Event, look: &Look) -> Option<String> {
+    let Event::Artifact { path, bytes: size, signed, status, files, segments_made, segments_reused, took_us, .. } =
+        event
+    else {
+        return None;
+    };
+    let verb = match status {
+        Status::Unchanged => return None,
+        Status::Cached => "restored",
+        _ => "built",
+    };
+    let mut about = format!("{}, {}", bytes(*size), count(files.len() as u64, "file"));
+    if *signed {
+        about.push_str(", signed");
+    }
+    match (status, segments_reused, segments_made + segments_reused) {
+        (Status::Cached, ..) => about.push_str(", from the cache"),
+        (_, 0, _) => {}
+        (_, reused, all) => about.push_str(&format!(", {reused} of {} reused", count(all, "segment"))),
+    }
+    about.push_str(&format!(", {}", duration(took_us / 1000)));
+    let path = super::diagnostic::printable(&look.shown(path));
+    Some(format!("{} {path} {}", paint(GREEN, format!("{verb:>8}")), paint(DIM, format!("({about})"))))
 }

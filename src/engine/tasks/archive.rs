@@ -216,7 +216,7 @@ impl Work<'_> {
         members
     }
 
-    /// Remembers the result, unless it is signed: what is signed is made where the key is.
+    /// Remembers the result. Of a signed package only what it was made of: what is signed is made where the key is.
     fn keep(
         &self,
         stretches: Stretches,
@@ -225,9 +225,11 @@ impl Work<'_> {
         context: &Context<'_>,
         began: std::time::Duration,
     ) -> Result<()> {
-        if self.job.target.signer.is_some() {
-            return Ok(());
-        }
+        let bytes = stretches.len();
+        let (pieces, inline) = match self.job.target.signer {
+            Some(_) => Default::default(),
+            None => (stretches.pieces, stretches.inline),
+        };
         let warnings = self.open.findings(&self.job.target);
         let members_of = &self.open.survey.layouts[self.package].members;
         let slots = members_of.iter().filter_map(|member| self.open.file(&member.source));
@@ -238,14 +240,15 @@ impl Work<'_> {
             .sum();
         let result = PackageResult {
             sha256,
-            bytes: stretches.len(),
+            bytes,
             members: members.to_vec(),
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             key_text: self.text.as_str().to_owned(),
             took_us: (context.started.elapsed() - began).as_micros() as u64 + packing_us,
-            pieces: stretches.pieces,
-            inline: stretches.inline,
+            weights: self.open.weights(self.package),
+            pieces,
+            inline,
         };
         context.cache.put_result(self.key, &result.encode())
     }

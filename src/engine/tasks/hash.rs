@@ -46,6 +46,8 @@ pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch
         return Ok(done);
     }
     let hint = hint_key(slot)?;
+    // Files that look alike are most likely equal: the second waits, and takes what the first made.
+    let _alike = context.flights.board(hint, context.pool, scratch);
     if slot.digest().is_none()
         && let Some(kept) = slot.kept()
     {

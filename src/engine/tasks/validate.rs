@@ -175,17 +175,14 @@ fn values(open: &Open, manifest: &Manifest, facts: &Facts) -> Vec<Diagnostic> {
         }
     }
     let mut copies = Vec::new();
-    for layout in &open.survey.layouts {
-        for member in layout.adapters.values().filter_map(|path| layout.members.iter().find(|m| m.path == *path)) {
-            let scan = open.file(&member.source).and_then(|slot| slot.scan.get());
-            if let Some(scan) = scan.filter(|scan| !scan.tensors.is_empty()) {
-                copies.push(check::tensors::Copied {
-                    expert: manifest.name.clone(),
-                    model: layout.one_of_several.then(|| manifest.base_models[layout.model].short_name().to_owned()),
-                    path: member.source.to_string(),
-                    fingerprint: scan.fingerprint,
-                });
-            }
+    for (package, layout) in open.survey.layouts.iter().enumerate() {
+        for (source, fingerprint) in open.weights(package) {
+            copies.push(check::tensors::Copied {
+                expert: manifest.name.clone(),
+                model: layout.one_of_several.then(|| manifest.base_models[layout.model].short_name().to_owned()),
+                path: source.to_string(),
+                fingerprint,
+            });
         }
     }
     // One file that serves two models is said so in the manifest.

@@ -1,0 +1,159 @@
+//! The arguments of `build` and `check`.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+pub(super) const BUILD_MORE: &str = "\
+Selectors (SEL), any of which may match:
+  expert-sql   expert-*        by name, or name and version: expert-sql@>=1.0
+  experts/sql  experts/a*      by folder
+  tag:prod                     by a tag of the Expertfile
+  model:qwen3-*                by base model
+  +expert-sql   expert-sql+    with what it requires, with what requires it
+Without a selector: the experts below this folder, else those of `default-members`.
+
+Examples:
+  expert-build                           build what is stale
+  expert-build build -n                  show what is stale and why
+  expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures";
+
+pub(super) const CHECK_MORE: &str = "\
+Examples:
+  expert-build check                     validate every expert
+  expert-build check experts/sql -v      one expert, with notices
+  expert-build check --strict --report sarif=findings.sarif
+
+`expert-build explain CODE` gives the long text on a finding. The exit code is 11 if an expert is not valid.";
+
+pub(super) const PACKAGE_MORE: &str = "\
+Examples:
+  expert-build package --manifest sql/manifest.json --weights sql/weights/final
+  expert-build package --manifest manifest.json --output sql.expert --compression zstd
+
+Prints the package and every file in it, with size and SHA-256. Needs no Expertfile; the cache is the same.";
+
+/// Which experts.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Choice {
+    /// Experts: a name or glob, a path, tag:NAME, model:GLOB, +NAME, NAME+
+    #[arg(value_name = "SEL")]
+    pub selectors: Vec<String>,
+}
+
+/// How to work, the same for `build` and `check`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Work {
+    /// Work with N threads [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZero<u16>>,
+    /// Go on with other experts after a failure
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Warnings are errors (`lints.preset = "strict"`)
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// How to build.
+#[derive(Debug, Args, Clone, Default)]
+pub struct BuildArgs {
+    /// Which experts.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
+    /// Show what would be built and why; the exit code is 1 if anything would
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Build all of them anew, without the cache
+    #[arg(long)]
+    pub force: bool,
+    /// Build nothing; fail with exit code 1 if anything is stale
+    #[arg(long, conflicts_with_all = ["force", "dry_run"])]
+    pub frozen: bool,
+    /// Put packages into this folder [default: each expert's weights/]
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+    /// How packages are made.
+    #[command(flatten)]
+    pub packing: Packing,
+}
+
+/// How packages are made, the same for `build` and `package`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Packing {
+    /// Compress with gzip, zstd or none of them (none) [default: gzip]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub compression: Option<Kind>,
+    /// How hard: gzip 1-9, zstd 1-22 [default: gzip 6, zstd 3]
+    #[arg(long, value_name = "N")]
+    pub level: Option<u8>,
+    /// Sign: off, auto (where there is a key) or required (what `--sign` alone means) [default: auto]
+    #[arg(long, value_name = "WHEN", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "required")]
+    pub sign: Option<When>,
+    /// Sign with this private key
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// `package`
+#[derive(Debug, Args, Clone, Default)]
+pub struct PackageArgs {
+    /// The expert's manifest.json
+    #[arg(long, value_name = "FILE")]
+    pub manifest: PathBuf,
+    /// The folder that holds the weights, below the manifest's [default: looked for in the usual places]
+    #[arg(long, value_name = "DIR")]
+    pub weights: Option<PathBuf>,
+    /// Write the package to this file, or into this folder [default: the expert's weights/]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Package for this base model alone, where the manifest has several
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Package anew, without the cache
+    #[arg(long)]
+    pub force: bool,
+    /// How packages are made.
+    #[command(flatten)]
+    pub packing: Packing,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// How to check.
+#[derive(Debug, Args, Clone, Default)]
+pub struct CheckArgs {
+    /// Which experts.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// How packages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Opened by everything.
+    Gzip,
+    /// Smaller and faster; single files can be read out.
+    Zstd,
+    /// Not compressed.
+    None,
+}
+
+/// When packages are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// Never.
+    Off,
+    /// When there is a key.
+    Auto,
+    /// Always; no key is an error.
+    Required,
+}

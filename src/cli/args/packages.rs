@@ -1,0 +1,201 @@
+//! The arguments of the verbs that read packages, and of keys and signatures.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::spec::value::Value as _;
+use crate::spec::{Base, Size};
+
+pub(super) const INSPECT_MORE: &str = "\
+Examples:
+  expert-build inspect sql.expert
+  expert-build inspect sql.expert --tensors      every tensor with type, shape and range of values
+  expert-build inspect sql.expert --json | jq .files
+
+Hashes are those that the manifest gives; `expert-build verify` compares them with the files.";
+pub(super) const CAT_MORE: &str = "\
+Examples:
+  expert-build cat sql.expert manifest.json
+  expert-build cat sql.expert adapter_model.safetensors > adapter_model.safetensors
+
+Of a zstd package only the frames of that file are read. The exit code is 5 if the hash does not fit.";
+pub(super) const EXTRACT_MORE: &str = "\
+Examples:
+  expert-build extract sql.expert                into the folder `sql`
+  expert-build extract sql.expert -o adapters/sql
+  expert-build extract sql.expert '*.json'       some of the files, by glob
+
+A package that is not what it says it is leaves nothing behind; the exit code is then 5.";
+pub(super) const DIFF_MORE: &str = "\
+Examples:
+  expert-build diff old.expert new.expert
+  expert-build diff old.expert new.expert --exit-code    exit code 1 if anything differs
+  expert-build diff old.expert new.expert -v             every tensor that changed, and how far
+
+Hashes, and the signature over them, follow from the rest and are not told.";
+pub(super) const VERIFY_MORE: &str = "\
+Examples:
+  expert-build verify dist/*.expert
+  expert-build verify sql.expert --key publisher.pub --require-signature
+  expert-build verify sql.expert --json
+
+The exit code is 5 if a package is not whole, or not signed as asked.";
+pub(super) const KEYGEN_MORE: &str = "\
+Examples:
+  expert-build keygen --output publisher.pem     publisher.pem (private, mode 0600) and publisher.pub
+  expert-build build --key publisher.pem         then sign with it
+
+A key is never overwritten. Give publisher.pub to those who verify.";
+pub(super) const SIGN_MORE: &str = "\
+Examples:
+  expert-build sign sql.expert --key publisher.pem
+  expert-build sign sql.expert --key publisher.pem --publisher hivellm -o signed/sql.expert
+
+A package is verified before it is signed: one that is not whole is refused with exit code 5.";
+
+/// How much of a package is read.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Limit {
+    /// Stop at packages that unpack to more than this [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let size = Size::from_text(text, &Base::Working);
+    size.map(|size| size.0).map_err(|fault| match fault.help {
+        Some(help) => format!("{}; {help}", fault.what),
+        None => fault.what,
+    })
+}
+
+/// Whose signature counts.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Trust {
+    /// Trust this public key: a file, or ed25519:HEX; may be given more than once
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
+    /// An unsigned package is a failure
+    #[arg(long)]
+    pub require_signature: bool,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Packages
+    #[arg(value_name = "PKG", required = true)]
+    pub packages: Vec<PathBuf>,
+    /// Show every tensor: type, shape, range of values
+    #[arg(long)]
+    pub tensors: bool,
+    /// Print JSON, one object a package
+    #[arg(long)]
+    pub json: bool,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `cat`
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// Package
+    #[arg(value_name = "PKG")]
+    pub package: PathBuf,
+    /// File in it
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `extract`
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// Package
+    #[arg(value_name = "PKG")]
+    pub package: PathBuf,
+    /// Files to take, by path or glob [default: all]
+    #[arg(value_name = "GLOB")]
+    pub globs: Vec<String>,
+    /// Unpack into this folder [default: the package's name without `.expert`]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+    /// Whose signature counts.
+    #[command(flatten)]
+    pub trust: Trust,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first package
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The second package
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 1 if anything differs
+    #[arg(long)]
+    pub exit_code: bool,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Packages
+    #[arg(value_name = "PKG", required = true)]
+    pub packages: Vec<PathBuf>,
+    /// Print JSON, one object a package
+    #[arg(long)]
+    pub json: bool,
+    /// Whose signature counts.
+    #[command(flatten)]
+    pub trust: Trust,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// `keygen`
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Write the private key here, and the public one beside it with the ending `.pub`
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `sign`
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Packages
+    #[arg(value_name = "PKG", required = true)]
+    pub packages: Vec<PathBuf>,
+    /// The private key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Name this publisher [default: what the package says, else the manifest's author]
+    #[arg(long, value_name = "NAME")]
+    pub publisher: Option<String>,
+    /// Write the signed package here [default: over the package itself]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How much is read.
+    #[command(flatten)]
+    pub limit: Limit,
+}

@@ -1,0 +1,84 @@
+//! What `verify` found, for people.
+
+use crate::cli::out::{BOLD, GREEN, RED, YELLOW, paint};
+use crate::cli::render::diagnostic::printable;
+use crate::cli::render::{bytes, count};
+use crate::ops::verify::{FileState, Report, SignatureReport, SignatureState};
+
+/// The report; with `all`, a line a file.
+pub fn report(report: &Report, all: bool) -> String {
+    let verdict = if report.ok { paint(GREEN, "ok") } else { paint(RED, "FAILED") };
+    let mut lines = vec![format!("{}: {verdict}", paint(BOLD, report.package.display()))];
+    for problem in &report.problems {
+        let subject = problem.path.as_ref().map_or(String::new(), |path| format!("`{}`: ", printable(path)));
+        lines.push(format!("  {}: {subject}{}", paint(RED, "error"), printable(&problem.message)));
+    }
+    for what in &report.not_covered {
+        lines.push(format!("  {}: {}", paint(YELLOW, "not covered"), printable(what)));
+    }
+    if let (Some(name), Some(version)) = (&report.name, &report.version) {
+        let how = format!("{}, {}", report.compression, bytes(report.bytes));
+        let maker = if report.native { "" } else { ", not made by expert-build" };
+        lines.push(format!("  {} {} ({how}{maker})", printable(name), printable(version)));
+    }
+    lines.push(format!("  {}", files(report)));
+    lines.push(format!("  {}", signature(&report.signature)));
+    if let Some(checksum) = report.checksum.as_ref().filter(|checksum| checksum.expected == Some(checksum.actual)) {
+        lines.push(format!("  the .sha256 file beside it fits: {}", checksum.actual));
+    }
+    if all {
+        for file in &report.files {
+            let state = match file.state {
+                FileState::Good => "good",
+                FileState::Changed => "changed",
+                FileState::Missing => "missing",
+                FileState::Extra => "extra",
+                FileState::NotCovered => "not covered",
+                FileState::Signature => "signature",
+            };
+            let hash = file.sha256.map_or("-".repeat(64), |hash| hash.to_string());
+            let size = file.bytes.map_or("-".to_owned(), bytes);
+            lines.push(format!("    {state:<11} {size:>10}  {hash}  {}", printable(file.path.as_str())));
+        }
+    }
+    lines.join("\n")
+}
+
+fn files(report: &Report) -> String {
+    let number = |state: FileState| report.files.iter().filter(|file| file.state == state).count();
+    let mut parts = vec![format!("{} as the manifest says", count(number(FileState::Good) as u64, "file"))];
+    for (state, word) in [
+        (FileState::Changed, "changed"),
+        (FileState::Missing, "missing"),
+        (FileState::Extra, "extra"),
+        (FileState::NotCovered, "not covered by any hash"),
+    ] {
+        match number(state) {
+            0 => {}
+            number => parts.push(format!("{number} {word}")),
+        }
+    }
+    parts.join(", ")
+}
+
+/// What the signature is worth, on one line.
+pub fn signature(signature: &SignatureReport) -> String {
+    let key = signature.key.map_or("an unknown key".to_owned(), |key| key.to_string());
+    let by = match &signature.publisher {
+        Some(publisher) if !publisher.is_empty() => format!(", publisher `{}`", printable(publisher)),
+        _ => String::new(),
+    };
+    let partly = if signature.covers_manifest { "" } else { "; it does not cover the manifest" };
+    match signature.state {
+        SignatureState::Unsigned => "not signed".to_owned(),
+        SignatureState::Valid => {
+            format!("signed with {key}{by}{partly}; whose key that is was not asked (`--key` does)")
+        }
+        SignatureState::Trusted => {
+            let name = signature.trusted_as.as_deref().unwrap_or_default();
+            format!("signed with the trusted key `{}`{by}{partly}", printable(name))
+        }
+        SignatureState::Untrusted => format!("signed with {key}{by}, which is not trusted"),
+        SignatureState::Invalid => "the signature does not fit".to_owned(),
+    }
+}

@@ -1,0 +1,207 @@
+//! `build` and `check`.
+
+use crate::base::event::Observer;
+use crate::base::{Error, Event, Result};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
+use crate::cli::exit;
+use crate::cli::out::{self, RED, paint};
+use crate::cli::render::count;
+use crate::cli::render::diagnostic::Look;
+use crate::cli::render::human::{Human, Mode};
+use crate::cli::render::json::{self, Json};
+use crate::cli::report::{Collector, Reports};
+use crate::cli::settings::{self, Settings};
+use crate::ops::build::{Options, Report, build as run};
+use crate::ops::experts;
+use crate::ops::workspace::{self, Workspace};
+
+/// `build`
+pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let mut flags = strict(&args.work);
+    let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
+    flags.extend(packing(&args.packing));
+    let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
+    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+}
+
+/// `check`
+pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let flags = strict(&args.work);
+    let options = Options { check: true, ..options(&args.work) };
+    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+}
+
+/// A flag that sets a key of the Expertfile: flag, key, value.
+pub type Flag = (&'static str, &'static str, String);
+
+/// What all runs have in common.
+pub fn options(work: &Work) -> Options {
+    let jobs = work.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()));
+    Options { jobs, keep_going: work.keep_going, force: false, dry_run: false, frozen: false, check: false }
+}
+
+/// The key that `--strict` sets.
+pub fn strict(work: &Work) -> Vec<Flag> {
+    work.strict.then(|| ("--strict", "lints.preset", "strict".to_owned())).into_iter().collect()
+}
+
+/// The keys that say how packages are made.
+pub fn packing(args: &Packing) -> Vec<Flag> {
+    let all = [
+        ("--compression", "compression", args.compression.map(|kind| word(kind).to_owned())),
+        ("--level", "level", args.level.map(|level| level.to_string())),
+        ("--sign", "sign", args.sign.map(|when| sign(when).to_owned())),
+        ("--key", "key", args.key.as_ref().map(|file| file.to_string_lossy().into_owned())),
+    ];
+    all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
+}
+
+/// The word of the Expertfile.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gzip => "gzip",
+        Kind::Zstd => "zstd",
+        Kind::None => "none",
+    }
+}
+
+fn sign(when: When) -> &'static str {
+    match when {
+        When::Off => "off",
+        When::Auto => "auto",
+        When::Required => "required",
+    }
+}
+
+/// A run of either.
+struct Run<'a> {
+    options: Options,
+    flags: &'a [Flag],
+    choice: &'a Choice,
+    settings: &'a Settings,
+}
+
+impl Run<'_> {
+    fn run(&self, reports: &[String]) -> Result<u8> {
+        let mut reports = Reports::parse(reports, self.settings)?;
+        let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
+        let mut collector = reports.wanted().then(Collector::default);
+        let outcome = self.work(&mut look, collector.as_mut());
+        let code = match outcome {
+            Ok(code) => code,
+            Err(error) => {
+                tell(self.settings, &error, None, &look)?;
+                if let Some(collector) = &mut collector {
+                    collector.failed(None, &error);
+                }
+                error.exit_code()
+            }
+        };
+        if let Some(collector) = &collector {
+            reports.write(collector, code, &look)?;
+        }
+        Ok(code)
+    }
+
+    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<u8> {
+        let workspace = Workspace::open(self.settings.setup(self.flags))?;
+        *look = look.clone().at(&workspace.root);
+        let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
+            .map_err(|error| self.verb_meant(error))?;
+        let (json, mode) = (self.settings.json, self.mode());
+        let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
+        let mut lines = Json::new(look);
+        let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector };
+        let report = run(&workspace, &chosen, &self.options, exit::cancel_in_order(), &mut tee)?;
+        for (expert, why) in &report.stale {
+            tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
+        }
+        let mut interrupted = false;
+        for (expert, error) in report.failed.iter().filter(|(_, error)| error.diagnostics().is_empty()) {
+            if matches!(error, Error::Interrupted) {
+                interrupted = true;
+                continue;
+            }
+            if let Some(collector) = &mut tee.collector {
+                collector.failed(Some(expert), error);
+            }
+            tell(self.settings, error, Some(expert), look)?;
+        }
+        drop(human);
+        lines.finish()?;
+        if interrupted {
+            tell(self.settings, &Error::Interrupted, None, look)?;
+        }
+        let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
+        Ok(exit::gravest([report.exit_code(), answer]))
+    }
+
+    fn mode(&self) -> Mode {
+        match &self.options {
+            Options { check: true, .. } => Mode::Check,
+            Options { dry_run: true, .. } | Options { frozen: true, .. } => Mode::Plan,
+            _ => Mode::Build,
+        }
+    }
+
+    /// Says what is stale, and answers by the exit code whether anything is.
+    fn plan(&self, report: &Report, chosen: usize) -> Result<u8> {
+        let stale = report.stale.len();
+        if !self.settings.json {
+            for (expert, why) in &report.stale {
+                out::answer(&format!("{expert}: {why}"))?;
+            }
+            let (all, quiet) = (format!("{stale} of {chosen} experts"), self.settings.quiet);
+            match (stale, self.options.frozen) {
+                (0, _) if !quiet => out::tell(&format!("{} up to date", count(report.fresh as u64, "package"))),
+                (0, _) => {}
+                (_, true) => {
+                    out::tell(&format!("{}: {all} stale, and `--frozen` builds nothing", paint(RED, "error")));
+                }
+                (_, false) if !quiet => out::tell(&format!("{all} would be built")),
+                (_, false) => {}
+            }
+        }
+        Ok(u8::from(stale > 0))
+    }
+
+    /// Where no expert has that name, perhaps a verb was meant.
+    fn verb_meant(&self, error: Error) -> Error {
+        let [typed] = &self.choice.selectors[..] else { return error };
+        let verb = crate::cli::args::verb_like(typed);
+        match (error, verb) {
+            (Error::Usage { message, .. }, Some(verb)) => Error::usage_help(
+                format!("{message}, and there is no such verb"),
+                format!("did you mean `expert-build {verb}`?"),
+            ),
+            (error, _) => error,
+        }
+    }
+}
+
+/// Tells an error: as events where those are wanted, and to people unless they are told by those events already.
+pub fn tell(settings: &Settings, error: &Error, expert: Option<&str>, look: &Look) -> Result<()> {
+    if settings.json {
+        json::failure(error, expert, look)?;
+    }
+    if !settings.json || error.diagnostics().is_empty() {
+        exit::tell(error, expert, look);
+    }
+    Ok(())
+}
+
+/// Shows events, and keeps what reports need.
+struct Tee<'a> {
+    shown: &'a mut dyn Observer,
+    collector: Option<&'a mut Collector>,
+}
+
+impl Observer for Tee<'_> {
+    fn on(&mut self, event: &Event) {
+        self.shown.on(event);
+        if let Some(collector) = &mut self.collector {
+            collector.on(event);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `status`: which experts are up to date, and of the others what exactly changed, without building.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::{Diagnostic, Result};
+use crate::engine::explain::Explained;
+use crate::engine::freshness::{Verdict, in_parallel, look};
+use crate::engine::key::Change;
+use crate::engine::target::Target;
+use crate::ops::build::Memo;
+use crate::ops::experts::remembered;
+use crate::ops::workspace::Workspace;
+use crate::store::{Cache as _, Index};
+
+/// How an expert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Up to date.
+    Fresh,
+    /// Files have other times and the same content: a build would read them and write nothing.
+    Touched,
+    /// Something changed.
+    Stale,
+    /// It was never built here.
+    New,
+    /// Its manifest cannot be read, or a file that it needs is not there.
+    Broken,
+}
+
+/// One expert.
+#[derive(Debug, Clone, Serialize)]
+pub struct Standing {
+    /// Its number in the repo.
+    #[serde(skip)]
+    pub number: usize,
+    /// Its name; its folder where that is not known.
+    pub expert: String,
+    /// Its folder.
+    pub folder: String,
+    /// How it stands.
+    pub state: State,
+    /// What changed.
+    pub changes: Vec<Change>,
+    /// What has other times and the same content.
+    pub touched: Vec<String>,
+    /// Would a build take every package from the cache? Known for what was built here before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached: Option<bool>,
+    /// Why it is broken, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The findings behind that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Diagnostic>,
+}
+
+/// The status of the chosen experts.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Status {
+    /// Each of them, in order.
+    pub experts: Vec<Standing>,
+    /// How many are up to date, the touched among them.
+    pub fresh: usize,
+    /// How many are not.
+    pub due: usize,
+}
+
+impl Status {
+    /// With `--exit-code`: 0 where nothing is due, else 1; 11 where an expert cannot be built.
+    pub fn exit_code(&self) -> u8 {
+        let broken = self.experts.iter().any(|e| e.state == State::Broken);
+        if broken { 11 } else { u8::from(self.due > 0) }
+    }
+}
+
+/// Looks at the chosen experts with so many threads.
+pub fn status(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<Status> {
+    let targets = workspace.targets(chosen)?;
+    let index = Arc::new(Index::load(&workspace.index));
+    let verdicts = look(&workspace.root, &index, &targets, false, threads);
+    let work: Vec<(usize, Arc<Target>, Verdict)> =
+        chosen.iter().zip(targets).zip(verdicts).map(|((number, t), v)| (*number, t, v)).collect();
+    let experts = in_parallel(&work, threads, &|(number, target, verdict): &(usize, Arc<Target>, Verdict)| {
+        let mut standing = match verdict {
+            Verdict::Fresh(memo) => Standing::new(target, State::Fresh, Memo::decode(memo)),
+            Verdict::Stale(_) => stale(workspace, target, &index),
+        };
+        standing.number = *number;
+        standing
+    });
+    let due = experts.iter().filter(|e| !matches!(e.state, State::Fresh | State::Touched)).count();
+    Ok(Status { fresh: experts.len() - due, due, experts })
+}
+
+impl Standing {
+    fn new(target: &Target, state: State, memo: Option<Memo>) -> Self {
+        let folder = target.key().to_owned();
+        let name = memo.map(|memo| memo.name).filter(|name| !name.is_empty());
+        Self {
+            number: 0,
+            expert: name.unwrap_or_else(|| folder.clone()),
+            folder,
+            state,
+            changes: Vec::new(),
+            touched: Vec::new(),
+            cached: None,
+            error: None,
+            findings: Vec::new(),
+        }
+    }
+}
+
+fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Standing {
+    let memo = || {
+        let read = || crate::ops::experts::read(&workspace.root, &target.expert);
+        remembered(&workspace.root, index, &target.expert)
+            .or_else(|| read().map(|manifest| crate::ops::experts::memo_of(&manifest)))
+    };
+    match Explained::of(&workspace.root, target, index, &workspace.cache) {
+        Err(error) => {
+            let mut standing = Standing::new(target, State::Broken, memo());
+            standing.error = Some(std::error::Error::source(&error).map_or_else(
+                || error.diagnostics().first().map_or_else(|| error.to_string(), |found| found.message.clone()),
+                |why| format!("{error}: {why}"),
+            ));
+            standing.findings = error.diagnostics().to_vec();
+            standing
+        }
+        Ok(explained) if !explained.is_known => Standing::new(target, State::New, memo()),
+        Ok(explained) => {
+            let state = if explained.is_same() { State::Touched } else { State::Stale };
+            let mut standing = Standing::new(target, state, memo());
+            if state == State::Stale {
+                let has = |key| workspace.cache.result(key).is_ok_and(|found| found.is_some());
+                // What is signed is made where the key is.
+                let all = target.signer.is_none() && explained.keys.iter().all(|text| has(text.key()));
+                standing.cached = Some(all && !explained.keys.is_empty());
+            }
+            standing.changes = [explained.changes, explained.outputs].concat();
+            standing.touched = explained.touched;
+            standing
+        }
+    }
+}
