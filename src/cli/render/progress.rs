@@ -95,6 +95,7 @@ mod tests {
                 expert: "sql".into(),
                 subject: format!("file\u{1b}{id}"),
                 why: String::new(),
+                after: Vec::new(),
                 thread: 0,
                 at_us: 0,
                 after: Vec::new(),
