@@ -203,7 +203,8 @@ pub fn build(
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
+        let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
