@@ -57,6 +57,8 @@ pub enum Event {
         subject: String,
         /// Why it is not fresh.
         why: String,
+        /// Tasks that had to end before.
+        after: Vec<usize>,
         /// The thread that runs it.
         thread: usize,
         /// Microseconds since the run began.

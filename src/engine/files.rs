@@ -1,6 +1,7 @@
 //! `FileSlot`: one source file of an open job: its content while it is needed, its digests, where its packed bytes are.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING};
@@ -43,6 +44,8 @@ pub struct FileSlot {
     sha256: OnceLock<Sha256>,
     content: Mutex<Option<Arc<[u8]>>>,
     packed: Mutex<Option<Arc<Packed>>>,
+    /// Microseconds that packing it took, now or when the cache got it.
+    pub packing_us: AtomicU64,
     /// What the values are like, for weights whose values were looked at.
     pub scan: OnceLock<ScanReport>,
 }
@@ -59,6 +62,7 @@ impl FileSlot {
             sha256: OnceLock::new(),
             content: Mutex::default(),
             packed: Mutex::default(),
+            packing_us: AtomicU64::new(0),
             scan: OnceLock::new(),
         };
         if let Some((digest, sha256)) = remembered {

@@ -145,6 +145,12 @@ impl Plan {
         self.graph.edges(NodeIndex::new(id)).map(|edge| edge.target().index())
     }
 
+    /// Tasks that this one waits for.
+    pub fn before(&self, id: usize) -> impl Iterator<Item = usize> + '_ {
+        let incoming = petgraph::Direction::Incoming;
+        self.graph.edges_directed(NodeIndex::new(id), incoming).map(|edge| edge.source().index())
+    }
+
     /// For each task, how many others it waits for.
     pub fn waits(&self) -> Vec<usize> {
         let incoming = petgraph::Direction::Incoming;

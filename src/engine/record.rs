@@ -20,6 +20,9 @@ pub struct FileResult {
     pub segments: Vec<PackedSegment>,
     /// What reading the whole content told of its values, where it is a weights file.
     pub scan: Option<serde_json::Value>,
+    /// Microseconds that packing it took.
+    #[serde(default)]
+    pub took_us: u64,
 }
 
 /// A segment without its bytes.
@@ -64,7 +67,7 @@ pub struct PackageResult {
     pub warnings: Vec<KeptFinding>,
     /// The text of its key.
     pub key_text: String,
-    /// Microseconds that making it took.
+    /// Microseconds that making it took, packing its files included.
     pub took_us: u64,
     /// The weights by source path, with what tells copies.
     #[serde(default)]
@@ -121,6 +124,15 @@ pub fn encode(head: &impl Serialize, body: &[u8]) -> Vec<u8> {
 pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<(T, &[u8])> {
     let line = bytes.iter().position(|b| *b == b'\n')?;
     Some((serde_json::from_slice(&bytes[..line]).ok()?, &bytes[line + 1..]))
+}
+
+/// The blobs that a record of the cache speaks of: without them it is of no use.
+pub fn blobs(record: &[u8]) -> Vec<Digest> {
+    if let Some(package) = PackageResult::decode(record) {
+        let blob = |piece: &Piece| if let Piece::Blob(digest) = piece { Some(*digest) } else { None };
+        return package.pieces.iter().filter_map(blob).collect();
+    }
+    decode::<FileResult>(record).map(|(file, _)| file.packed).into_iter().collect()
 }
 
 impl PackageResult {

@@ -38,6 +38,10 @@ pub struct Outcome {
     pub hits: u64,
     /// Results not found.
     pub misses: u64,
+    /// Packed bytes that the cache had.
+    pub bytes_saved: u64,
+    /// Microseconds that making them took when they were made.
+    pub saved_us: u64,
 }
 
 enum Message {
@@ -229,8 +233,16 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             _ => String::new(),
         };
         let expert = open.map_or_else(|| job.target.key().to_owned(), |open| open.name(&job.target));
-        let event = Event::TaskStart { id, task: task.kind(), expert, subject, why: job.why.clone(), thread, at_us };
-        self.observer.on(&event);
+        self.observer.on(&Event::TaskStart {
+            id,
+            task: task.kind(),
+            expert,
+            subject,
+            why: job.why.clone(),
+            after: self.plan.before(id).collect(),
+            thread,
+            at_us,
+        });
     }
 
     fn ended(&mut self, id: usize, at_us: u64, result: Result<Done>) -> Result<()> {
@@ -243,6 +255,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             Ok(done) => {
                 self.outcome.hits += done.hits;
                 self.outcome.misses += done.misses;
+                self.outcome.bytes_saved += done.bytes_saved;
+                self.outcome.saved_us += done.saved_us;
                 self.observer.on(&Event::TaskFinish {
                     id,
                     status: done.status,

@@ -18,8 +18,8 @@ use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
-use crate::ops::requirements;
 use crate::ops::workspace::Workspace;
+use crate::ops::{cache, requirements};
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -211,6 +211,7 @@ pub fn build(
         }
     }
     let mut outcome = outcome?;
+    cache::after_build(workspace, &outcome, observer);
     report.built = outcome.built;
     report.restored = outcome.restored;
     report.fresh += outcome.unchanged;

@@ -1,6 +1,7 @@
 //! One file per verb of the command line. Silent: results are values.
 
 pub mod build;
+pub mod cache;
 pub mod cat;
 mod contents;
 pub mod diff;

@@ -5,8 +5,17 @@
 //! v1/results/ab/cdef…             record, then its BLAKE3: a torn or damaged one counts as absent
 //! v1/blobs/ab/cdef…               bytes; the name is their BLAKE3; readers check what they read
 //! v1/repos/<hash>/index           what each repo looked like when it was last built
+//! v1/repos/<hash>/root            the path of that repo
+//! v1/stats                        what was found and saved, a line for each build
+//! v1/collected                    made anew whenever a build looked for what to collect
 //! ```
-//! Every file appears by rename, so a reader sees all of it or nothing, and no lock is needed.
+//! There is no lock, by design. Every file appears by rename, so a reader sees all of it or nothing; readers check what
+//! they read; whatever is missing is made again. So a file may be removed at any moment ([`crate::store::gc`]): whoever has
+//! it open reads on, whoever comes later finds a miss. The folders themselves are never removed, as a writer may be
+//! about to put something into them.
+//!
+//! A file that is used gets a new modification time, at most once in [`TOUCH_AFTER`]: that is how the collector knows
+//! what was used last, on every file system and however it is mounted.
 
 #![expect(clippy::disallowed_methods, reason = "store owns the disk")]
 
@@ -20,6 +29,10 @@ use crate::store::{Output, Stat};
 
 /// Records longer than this are damage.
 const MAX_RECORD: u64 = 256 << 20;
+
+/// A file whose time is older than this gets a new one when it is used, in nanoseconds: half of what the collector
+/// spares, so what a build has just looked at stays for at least as long again.
+pub const TOUCH_AFTER: i64 = crate::store::gc::SPARED / 2;
 
 /// A cache in a folder.
 #[derive(Debug, Clone)]
@@ -43,6 +56,16 @@ impl LocalCache {
         use std::os::unix::ffi::OsStrExt as _;
         let name = blake3::hash(repo.as_os_str().as_bytes()).to_hex();
         self.root.join("v1/repos").join(&name[..32])
+    }
+
+    /// Notes which repo the folder of [`Self::repo_folder`] belongs to, so that it can be collected once the repo is gone.
+    /// A failure shows itself when the index is written.
+    pub fn note_repo(&self, repo: &Path) {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = self.repo_folder(repo).join("root");
+        if fs::symlink_metadata(&path).is_err() {
+            let _ = crate::store::output::write(&path, repo.as_os_str().as_bytes());
+        }
     }
 
     /// Where the blob lies or would lie.
@@ -72,14 +95,13 @@ impl LocalCache {
 impl Cache for LocalCache {
     fn result(&self, key: ActionKey) -> Result<Option<Vec<u8>>> {
         let path = self.result_path(key);
-        let Some((mut bytes, _)) = crate::store::fs::read(&path, MAX_RECORD)? else { return Ok(None) };
-        let Some(length) = bytes.len().checked_sub(32) else { return Ok(None) };
-        if blake3::hash(&bytes[..length]).as_bytes() != &bytes[length..] {
+        let Some((bytes, stat)) = crate::store::fs::read(&path, MAX_RECORD)? else { return Ok(None) };
+        let Some(record) = whole(bytes) else {
             let _ = fs::remove_file(&path);
             return Ok(None);
-        }
-        bytes.truncate(length);
-        Ok(Some(bytes))
+        };
+        touch(&path, &stat);
+        Ok(Some(record))
     }
 
     fn put_result(&self, key: ActionKey, record: &[u8]) -> Result<()> {
@@ -102,6 +124,7 @@ impl Cache for LocalCache {
             self.forget_blob(digest);
             return Ok(None);
         }
+        touch(&path, &stat);
         Ok(Some(file))
     }
 
@@ -114,6 +137,28 @@ impl Cache for LocalCache {
 
     fn forget_blob(&self, digest: &Digest) {
         let _ = fs::remove_file(self.blob_path(digest));
+    }
+}
+
+/// The record in the bytes of a result's file, if they are whole.
+pub(in crate::store) fn whole(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let length = bytes.len().checked_sub(32)?;
+    if blake3::hash(&bytes[..length]).as_bytes() != &bytes[length..] {
+        return None;
+    }
+    bytes.truncate(length);
+    Some(bytes)
+}
+
+/// Says that a file of the cache was used. A cache that is read-only stays as it is.
+fn touch(path: &Path, stat: &Stat) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+    let now = crate::store::fs::now();
+    // A time from the future would keep the file for ever.
+    if stat.mtime + TOUCH_AFTER < now || stat.mtime > now + TOUCH_AFTER {
+        let at = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: at(), last_modification: at() };
+        let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
     }
 }
 

@@ -1,8 +1,10 @@
 //! The one layer that touches the disk: files as they are, outputs that appear whole, the index and the cache.
 
 pub mod cache;
+pub mod counters;
 pub mod extract;
 pub mod fs;
+pub mod gc;
 pub mod index;
 pub mod keys;
 pub mod local;

@@ -72,14 +72,16 @@ impl Output {
     pub fn create(target: &Path) -> Result<Self> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(mode_0644())
-            .tempfile_in(folder)
-            .map_err(|e| Error::io("create a temporary file in", folder, e))?;
-        // A lock that cannot be had (some network folders) only means that nobody tidies up after a kill.
-        let _ = temporary.as_file().try_lock();
-        Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0 })
+        loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(TEMPORARY)
+                .permissions(mode_0644())
+                .tempfile_in(folder)
+                .map_err(|e| Error::io("create a temporary file in", folder, e))?;
+            if keep_hold(temporary.as_file()) {
+                return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0 });
+            }
+        }
     }
 
     /// Where it will be.
@@ -173,16 +175,31 @@ pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
     output.commit().map(drop)
 }
 
-/// Removes the temporaries that killed processes left in this folder. Never fails: litter is not worth an error.
-pub fn tidy(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+/// Removes the temporaries that killed processes left in this folder, and says how many. Never fails: litter is not
+/// worth an error.
+pub fn tidy(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let mut removed = 0;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY)
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
-            let _ = fs::remove_file(entry.path());
+            removed += usize::from(fs::remove_file(entry.path()).is_ok());
         }
+    }
+    removed
+}
+
+/// Locks a temporary that was just made. `false` where someone who tidies took it for an orphan before it was locked:
+/// then it is gone, or about to be.
+fn keep_hold(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => false,
+        // A lock that cannot be had (some network folders) means that nobody can tidy up either.
+        Err(fs::TryLockError::Error(_)) => true,
+        Ok(()) => file.metadata().is_ok_and(|m| m.nlink() > 0),
     }
 }
 
@@ -223,8 +240,26 @@ mod tests {
         let orphan = dir.path().join(format!("{TEMPORARY}x"));
         std::fs::write(&orphan, b"").expect("write");
         let alive = Output::create(&dir.path().join("out")).expect("create");
-        tidy(dir.path());
+        assert_eq!(tidy(dir.path()), 1);
         assert!(!orphan.exists());
         alive.commit().expect("still there");
+    }
+
+    #[test]
+    fn whoever_tidies_never_takes_a_file_from_its_writer() {
+        let dir = tempfile::tempdir().expect("dir");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    tidy(dir.path());
+                }
+            });
+            let outcome: Result<Vec<()>, _> = (0..3000)
+                .map(|i| Output::create(&dir.path().join(format!("{}", i % 7)))?.commit_unsynced().map(drop))
+                .collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            outcome.expect("no writer lost its temporary");
+        });
     }
 }

@@ -63,6 +63,32 @@ fn the_expert_one_stands_in_is_built_alone() {
 }
 
 #[test]
+fn a_dry_run_writes_nothing_and_says_what_is_stale() {
+    let space = Space::with(&[Expert::lora("a"), Expert::lora("b")]);
+    space.run("build experts/a").ok();
+    let before = files_below(&space.path(""));
+    space.run("build -n").exits(1).says("b");
+    assert_eq!(files_below(&space.path("")), before);
+    space.run("build").ok();
+    space.run("build -n").ok();
+}
+
+#[test]
+fn frozen_fails_where_something_is_stale_and_builds_nothing() {
+    let space = Space::with(&[Expert::lora("a")]);
+    space.run("build --frozen").exits(1);
+    assert!(space.outputs().is_empty());
+    space.run("build").ok();
+    // Files written in the tick in which they were read cannot be told from changed ones by stat; the next build can.
+    space.run("build").ok().did([0, 0, 1, 0]);
+    space.run("build --frozen").ok();
+    space.write("experts/a/README.md", "changed");
+    let before = space.outputs();
+    space.run("build --frozen").exits(1).says("README.md");
+    assert_eq!(space.outputs(), before);
+}
+
+#[test]
 fn an_invalid_expert_gets_no_package_and_keeps_the_one_it_had() {
     let space = Space::with(&[Expert::lora("a")]);
     space.run("build").ok();

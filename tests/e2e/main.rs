@@ -12,11 +12,13 @@ mod expert;
 mod space;
 
 mod build;
+mod cache_gc;
 mod cache_shared;
 mod cancel;
 mod determinism;
 mod examples;
 mod incremental;
 mod package_format;
+mod package_verb;
 mod real;
 mod workspace;

@@ -8,8 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use crate::expert::Expert;
 
-/// The program under test.
+/// The programs under test.
 pub const EXPERT_BUILD: &str = env!("CARGO_BIN_EXE_expert-build");
+pub const EXPERT_CLI: &str = env!("CARGO_BIN_EXE_expert-cli");
 
 /// A repo in a temporary folder, a cache and a home that no other test has.
 pub struct Space {

@@ -97,6 +97,7 @@ mod tests {
                 why: String::new(),
                 thread: 0,
                 at_us: 0,
+                after: Vec::new(),
             });
         }
         assert_eq!(progress.text(), r"[0/3] sql: hash file\u{1b}0 (and 1 more)");

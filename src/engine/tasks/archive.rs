@@ -27,7 +27,11 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
         Some(result) => match restore(result, job, open, &target, context, scratch, &mut done)? {
-            true => Some((result.sha256, result.bytes, result.members.clone())),
+            true => {
+                done.bytes_saved += result.bytes;
+                done.saved_us += result.took_us;
+                Some((result.sha256, result.bytes, result.members.clone()))
+            }
             false => None,
         },
         None => None,
@@ -167,6 +171,8 @@ impl Work<'_> {
                 let more = hash::big(slot, Some(target.codec), context, scratch)?;
                 done.segments_made += more.segments_made;
                 done.segments_reused += more.segments_reused;
+                done.bytes_saved += more.bytes_saved;
+                done.saved_us += more.saved_us;
                 done.bytes_read += more.bytes_read;
             }
             packed.push(slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?);
@@ -225,6 +231,13 @@ impl Work<'_> {
             None => (stretches.pieces, stretches.inline),
         };
         let warnings = self.open.findings(&self.job.target);
+        let members_of = &self.open.survey.layouts[self.package].members;
+        let slots = members_of.iter().filter_map(|member| self.open.file(&member.source));
+        // Small files were packed in here; the big ones have their own time.
+        let packing_us: u64 = slots
+            .filter(|slot| slot.stat.size > crate::engine::survey::SMALL)
+            .map(|slot| slot.packing_us.load(std::sync::atomic::Ordering::Relaxed))
+            .sum();
         let result = PackageResult {
             sha256,
             bytes,
@@ -232,7 +245,7 @@ impl Work<'_> {
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             key_text: self.text.as_str().to_owned(),
-            took_us: (context.started.elapsed() - began).as_micros() as u64,
+            took_us: (context.started.elapsed() - began).as_micros() as u64 + packing_us,
             weights: self.open.weights(self.package),
             pieces,
             inline,

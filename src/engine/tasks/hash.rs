@@ -5,6 +5,7 @@
 //! result); else the whole pass. A small file is read in one gulp and packed when its package is written.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::base::event::Status;
 use crate::base::{Digest, Error, Result};
@@ -96,6 +97,9 @@ fn take_cached(
         let _ = slot.scan.set(scan);
     }
     done.segments_reused += result.segments.len() as u64;
+    done.bytes_saved += result.packed.size();
+    done.saved_us += result.took_us;
+    slot.packing_us.store(result.took_us, Ordering::Relaxed);
     let segments = result.segments.into_iter().map(Segment::from).collect();
     slot.set_packed(Some(Packed::Blob(result.packed, segments)));
     Ok(true)
@@ -129,6 +133,7 @@ fn whole_pass(
     scratch: &mut Scratch,
     done: &mut Done,
 ) -> Result<()> {
+    let began = context.started.elapsed();
     let kept = slot.kept();
     let opened = if kept.is_none() { Some(slot.open()?) } else { None };
     let source = match (&kept, &opened) {
@@ -168,6 +173,7 @@ fn whole_pass(
         _ => None,
     };
     if let (Some(writer), Some((codec, hint))) = (writer, pack) {
+        slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
         keep(&passed, writer, report.as_ref(), codec, hint, context, slot)?;
         done.segments_made += passed.segments.len() as u64;
     }
@@ -194,6 +200,7 @@ fn keep(
         packed,
         segments: passed.segments.iter().copied().map(PackedSegment::from).collect(),
         scan: report.map(|r| serde_json::to_value(r).expect("a report is plain data")),
+        took_us: slot.packing_us.load(Ordering::Relaxed),
     };
     let key = KeyText::file(&passed.digest, codec).key();
     context.cache.put_result(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()))?;
@@ -270,7 +277,10 @@ pub fn pack_small(
         }
         let (content, read) = slot.content()?;
         done.bytes_read += read;
+        let began = context.started.elapsed();
         let (packed, segments) = pack_bytes(&content, codec, scratch);
+        let took_us = (context.started.elapsed() - began).as_micros() as u64;
+        slot.packing_us.store(took_us, Ordering::Relaxed);
         done.segments_made += segments.len() as u64;
         if packed.len() <= INLINE {
             slot.set_packed(Some(Packed::Inline(packed, segments)));
@@ -285,6 +295,7 @@ pub fn pack_small(
             packed: blob,
             segments: segments.iter().copied().map(PackedSegment::from).collect(),
             scan: slot.scan.get().map(|r| serde_json::to_value(r).expect("a report is plain data")),
+            took_us,
         };
         let text = KeyText::file(&digest, codec);
         context.cache.put_result(text.key(), &encode(&result, text.as_str().as_bytes()))?;

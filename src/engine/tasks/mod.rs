@@ -47,6 +47,10 @@ pub struct Done {
     pub hits: u64,
     /// Results looked for in vain.
     pub misses: u64,
+    /// Packed bytes that the cache had.
+    pub bytes_saved: u64,
+    /// Microseconds that making them took when they were made.
+    pub saved_us: u64,
     /// The package that it put in place.
     pub artifact: Option<Event>,
     /// Things worth telling.
@@ -63,6 +67,8 @@ impl Done {
             bytes_read: 0,
             hits: 0,
             misses: 0,
+            bytes_saved: 0,
+            saved_us: 0,
             artifact: None,
             notices: Vec::new(),
         }
