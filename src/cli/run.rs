@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 use crate::cli::args::{Cli, Color, Verb, with_verb};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::{build, package, packages, repo, state};
+use crate::cli::verbs::{build, cache, package, packages, repo, state};
 use crate::cli::{exit, out};
 
 /// Runs `expert-build`.
@@ -78,6 +78,7 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Verify(args) => packages::verify(&args, settings),
         Verb::Keygen(args) => packages::keygen(&args, settings),
         Verb::Sign(args) => packages::sign(&args, settings),
+        Verb::Cache(args) => cache::cache(&args, settings),
         Verb::Init(args) => repo::init(&args, settings),
         Verb::Config(args) => repo::config(&args, settings),
         Verb::Explain(args) => repo::explain(&args, settings),

@@ -30,6 +30,7 @@ fn the_program() {
       verify       Verify packages: every hash, no file missing or extra, the signature
       keygen       Make an Ed25519 key pair for signing
       sign         Sign packages that exist; nothing but their manifest and signature changes
+      cache        Look after the cache: what it holds, what can go
       init         Write an Expertfile.toml for the experts found here
       config       Show every setting in force, and who set it
       explain      Explain a finding: why it matters, an example, the way out

@@ -1,6 +1,7 @@
 //! The arguments of `expert-build`, as clap reads them: the verbs and what they have in common.
 
 mod build;
+mod cache;
 mod default_verb;
 mod packages;
 mod repo;
@@ -13,6 +14,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
+pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
 pub use packages::{
     CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
@@ -167,6 +169,9 @@ pub enum Verb {
     /// Sign packages that exist; nothing but their manifest and signature changes
     #[command(after_help = packages::SIGN_MORE)]
     Sign(SignArgs),
+    /// Look after the cache: what it holds, what can go
+    #[command(after_help = cache::CACHE_MORE)]
+    Cache(CacheArgs),
     /// Write an Expertfile.toml for the experts found here
     #[command(after_help = repo::INIT_MORE)]
     Init(InitArgs),
