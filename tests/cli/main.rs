@@ -1,7 +1,6 @@
 //! The programs as users run them: a sealed environment, and what they print, write and answer.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests own their effects")]
 
 mod build;
 mod events;
@@ -11,4 +10,5 @@ mod packages;
 mod reports;
 mod settings;
 mod space;
+mod state;
 mod streams;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
+mod affected;
+mod list;
 mod select;
 mod space;
 mod status;

@@ -4,6 +4,7 @@ mod build;
 mod default_verb;
 mod packages;
 mod repo;
+mod state;
 
 use std::path::PathBuf;
 
@@ -13,8 +14,11 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
 pub use default_verb::{verb_like, with_verb};
-pub use packages::{CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
+pub use packages::{
+    CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+};
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
+pub use state::{StatusArgs, WhyArgs};
 
 /// What stands below the help of the program.
 const MORE: &str = "\
@@ -130,6 +134,12 @@ pub enum Verb {
     /// Validate experts and write no package
     #[command(after_help = build::CHECK_MORE)]
     Check(CheckArgs),
+    /// Show which experts are up to date, and what changed in the others
+    #[command(after_help = state::STATUS_MORE)]
+    Status(StatusArgs),
+    /// Say why an expert is stale, and why its packages were made anew
+    #[command(after_help = state::WHY_MORE)]
+    Why(WhyArgs),
     /// Package one expert without an Expertfile
     #[command(after_help = build::PACKAGE_MORE)]
     Package(PackageArgs),
@@ -142,9 +152,12 @@ pub enum Verb {
     /// Unpack a package into a folder, verified on the way
     #[command(after_help = packages::EXTRACT_MORE)]
     Extract(ExtractArgs),
-    /// Show what differs between two packages: manifest keys, files, tensors
+    /// Show what differs between two packages, or an expert's folder and a package
     #[command(after_help = packages::DIFF_MORE)]
     Diff(DiffArgs),
+    /// Rebuild a package from its expert's folder: the same bytes?
+    #[command(after_help = packages::REPRO_MORE)]
+    Repro(ReproArgs),
     /// Verify packages: every hash, no file missing or extra, the signature
     #[command(after_help = packages::VERIFY_MORE)]
     Verify(VerifyArgs),
