@@ -203,7 +203,8 @@ pub fn build(
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
+        let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
@@ -258,11 +259,11 @@ fn now() -> Instant {
 }
 
 /// What a first look tells the planner: for each file whether it is small, and what other experts must know.
-type Surveyed = Option<(Vec<bool>, Memo)>;
+pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
 /// manifests goes; of a repo larger than that they are taken again.
-fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
+pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
         let survey = Survey::take(&job.target).ok()?;
@@ -277,7 +278,7 @@ fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     })
 }
 
-fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
+pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
     let number: BTreeMap<usize, usize> = jobs.iter().enumerate().map(|(i, job)| (job.number, i)).collect();
     let mut shapes = Vec::with_capacity(jobs.len());
     for (job, surveyed) in jobs.iter().zip(surveyed) {

@@ -1,8 +1,10 @@
 //! The verbs that ask about a repo, as library functions over temporary folders.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and says what it skips")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
+mod affected;
+mod list;
 mod select;
 mod space;
 mod status;

@@ -95,9 +95,9 @@ mod tests {
                 expert: "sql".into(),
                 subject: format!("file\u{1b}{id}"),
                 why: String::new(),
+                after: Vec::new(),
                 thread: 0,
                 at_us: 0,
-                after: Vec::new(),
             });
         }
         assert_eq!(progress.text(), r"[0/3] sql: hash file\u{1b}0 (and 1 more)");
