@@ -20,6 +20,7 @@ use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, requirements};
+use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -127,6 +128,7 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
+    remote(workspace, observer)?;
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
@@ -236,6 +238,20 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
         outputs.extend(packages.map(|o| (workspace.root.join(o.seen.path), o.sha256)));
     }
     Ok(outputs)
+}
+
+/// This version speaks to no remote cache; an Expertfile that names one is told so, as gravely as it asks for.
+fn remote(workspace: &Workspace, observer: &mut dyn Observer) -> Result<()> {
+    let Some(remote) = &workspace.repo.cache.remote else { return Ok(()) };
+    let message = format!(
+        "`[cache.remote]` names `{}`, but this version speaks to no remote cache: results stay on this machine",
+        remote.url.value.0
+    );
+    if remote.on_error.value == OnError::Fail {
+        return Err(Error::Network { message, source: None });
+    }
+    observer.on(&Event::Notice { message });
+    Ok(())
 }
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
