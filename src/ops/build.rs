@@ -203,7 +203,8 @@ pub fn build(
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(|e| e.label()).collect();
+        let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
@@ -265,11 +266,12 @@ pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok()?;
+        let survey = Survey::take(&job.target).ok();
+        job.expect(survey.as_ref());
+        let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
-        job.expect(files.clone());
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
