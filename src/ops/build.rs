@@ -282,11 +282,12 @@ pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok()?;
+        let survey = Survey::take(&job.target).ok();
+        job.expect(survey.as_ref());
+        let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
-        job.expect(files.clone());
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }

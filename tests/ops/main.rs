@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests own their effects")]
 
 mod affected;
+mod failing;
 mod list;
 mod select;
 mod space;
