@@ -19,6 +19,7 @@ pub mod requirements;
 pub mod sign;
 pub mod status;
 mod tensors;
+pub mod timings;
 pub mod unpacked;
 pub mod verify;
 pub mod why;
