@@ -22,6 +22,7 @@ mod tensors;
 pub mod timings;
 pub mod unpacked;
 pub mod verify;
+pub mod watch;
 pub mod why;
 pub mod workspace;
 pub mod write_report;

@@ -20,4 +20,5 @@ mod examples;
 mod incremental;
 mod package_format;
 mod real;
+mod watch;
 mod workspace;
