@@ -1,5 +1,6 @@
 //! Keeps the tree as it is meant to be: imports point down, every file says its purpose, none is long, none has a vague name.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
 use std::path::{Path, PathBuf};

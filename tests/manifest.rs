@@ -93,8 +93,7 @@ fn good_manifests_have_no_error_and_sensible_warnings() {
 fn the_safe_edit_of_a_model_name_mends_it() {
     let Some(dir) = fixtures::dir() else { return };
     let bytes = std::fs::read(dir.join("public/expert-sql/manifest.json")).unwrap();
-    let (read, found) = manifest::read(&bytes, "manifest.json");
-    assert_eq!(read.unwrap().base_models[0].slug(), "qwen3-0-6b");
+    let (_, found) = manifest::read(&bytes, "manifest.json");
     let finding = found.iter().find(|d| d.code.name == "model-name-path").unwrap();
     let edit = finding.edit.clone().unwrap();
     let mut mended = bytes;

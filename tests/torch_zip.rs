@@ -1,5 +1,7 @@
 //! The strict zip reader: what another reader could see differently is refused, what honest writers do is not.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod torch_maker;
 
 use std::io::Cursor;

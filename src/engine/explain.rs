@@ -25,7 +25,8 @@ pub struct Explained {
     pub changes: Vec<Change>,
     /// Outputs that are gone or were altered.
     pub outputs: Vec<Change>,
-    /// Files and folders that have another stat and the same content.
+    /// Files and folders that have another stat and the same content. What was written in the very moment of the last
+    /// build is compared by content and is not among them.
     pub touched: Vec<String>,
     /// The key text of each package as it would be made now, where its expert was built before.
     pub keys: Vec<KeyText>,
@@ -84,7 +85,7 @@ impl Explained {
                 None => self.changes.push(input(None, digest()?)),
                 Some(old) if old.seen.stat == Some(stat) => {}
                 Some(old) => match digest()? {
-                    same if same == old.digest => self.touched.push(path),
+                    same if same == old.digest => self.touched.extend(old.seen.stat.map(|_| path)),
                     new => self.changes.push(input(Some(old.digest), new)),
                 },
             }
@@ -132,7 +133,7 @@ impl Explained {
         for folder in &then.folders {
             let now = Stat::of(&root.join(&folder.path)).ok();
             let times = |stat: Stat| (stat.mtime, stat.ctime, stat.ino);
-            if now.map(times) != folder.stat.map(times) {
+            if folder.stat.is_some() && now.map(times) != folder.stat.map(times) {
                 self.touched.push(folder.path.clone());
             }
         }

@@ -3,7 +3,7 @@
 //! | enters a key | where |
 //! |---|---|
 //! | recipe numbers: compose, archive, checks, segments, tar | [`RECIPES`], `format::segment::RECIPE` |
-//! | codec and level | package, file |
+//! | codec and level, version of the zstd library | package, file |
 //! | which base model, if the manifest has several | package |
 //! | `SOURCE_DATE_EPOCH`, publisher, public key | package |
 //! | lint levels, `config` of base models | package |
@@ -13,10 +13,8 @@
 //! Never: times, absolute paths, user, host, locale, thread count, map order. The text is kept beside the result, so
 //! `why` compares two texts and cannot disagree with the hash.
 
-use std::fmt::Write as _;
-
 use crate::base::{Digest, RelPath};
-use crate::format::segment::{self, Codec};
+use crate::format::segment::{self, Codec, Compression};
 use crate::store::ActionKey;
 
 /// Recipe numbers: one is raised when what its task makes of equal inputs changes.
@@ -56,14 +54,23 @@ impl KeyText {
 
     /// Adds one thing: what kind it is, which one, its value. None of them may break the line.
     pub fn line(&mut self, kind: &str, name: &str, value: &str) {
-        let clean = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
-        let _ = writeln!(self.0, "{}\t{}\t{}", clean(kind), clean(name), clean(value));
+        for (text, end) in [(kind, '\t'), (name, '\t'), (value, '\n')] {
+            // Settings of ten thousand experts pass here at every build: what needs no escape is copied as it is.
+            match text.contains(['\\', '\n', '\t']) {
+                true => self.0.push_str(&text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t")),
+                false => self.0.push_str(text),
+            }
+            self.0.push(end);
+        }
     }
 
     /// Adds the codec.
     pub fn codec(&mut self, codec: Codec) {
         self.line("setting", "compression", codec.compression.as_str());
         self.line("setting", "level", &codec.level.to_string());
+        if codec.compression == Compression::Zstd {
+            self.line("recipe", "zstd library", &segment::zstd_version().to_string());
+        }
     }
 
     /// Adds an input file.
@@ -133,15 +140,29 @@ impl std::fmt::Display for Change {
             Some((hash, size)) if hash.len() == 64 => format!("{} ({size} bytes)", &hash[..12]),
             _ => value.to_owned(),
         };
-        let what = match self.kind.as_str() {
-            "input" => format!("`{}`", self.name),
-            "recipe" => format!("the recipe of `{}`", self.name),
-            kind => format!("{kind} `{}`", self.name),
+        let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { short(value) };
+        let what = match (self.kind.as_str(), self.name.as_str()) {
+            ("setting", "") => return f.write_str("settings or the program changed; what they were is no longer kept"),
+            ("output", path) => return write!(f, "`{path}` is {}", self.new.as_deref().unwrap_or("gone")),
+            ("input", path) if self.new.as_deref() == Some("not packaged") => {
+                return write!(f, "`{path}` is no longer packaged");
+            }
+            ("input", path) => format!("`{path}`"),
+            ("recipe", task) => format!("the recipe of `{task}`"),
+            ("take" | "lints", key) => format!("setting `{key}`"),
+            ("name", _) => "setting `name`".to_owned(),
+            ("out", key) => format!("the output {key}"),
+            ("slug", model) => format!("the slug of `{model}`"),
+            ("config", model) => format!("the config of `{model}`"),
+            ("include" | "exclude", at) => {
+                format!("pattern {} of `{}`", at.parse::<usize>().map_or(1, |at| at + 1), self.kind)
+            }
+            (kind, name) => format!("{kind} `{name}`"),
         };
         match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(f, "{what} changed: {} → {}", short(old), short(new)),
-            (None, Some(new)) => write!(f, "{what} is new: {}", short(new)),
-            (Some(old), None) => write!(f, "{what} is gone: it was {}", short(old)),
+            (Some(old), Some(new)) => write!(f, "{what} changed: {} → {}", shown(old), shown(new)),
+            (None, Some(new)) => write!(f, "{what} is new: {}", shown(new)),
+            (Some(old), None) => write!(f, "{what} is gone: it was {}", shown(old)),
             (None, None) => write!(f, "{what}"),
         }
     }

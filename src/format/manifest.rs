@@ -161,19 +161,6 @@ impl BaseModel {
     pub fn short_name(&self) -> &str {
         last_segment(&self.name)
     }
-
-    /// The short name as it stands in file names: `Qwen3-0.6B` → `qwen3-0-6b`.
-    pub fn slug(&self) -> String {
-        let mut slug = String::new();
-        for c in self.short_name().chars() {
-            if c.is_ascii_alphanumeric() {
-                slug.push(c.to_ascii_lowercase());
-            } else if !slug.is_empty() && !slug.ends_with('-') {
-                slug.push('-');
-            }
-        }
-        slug.trim_end_matches('-').to_owned()
-    }
 }
 
 /// What follows the last `/` or `\` that is not at the end.

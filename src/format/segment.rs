@@ -73,6 +73,11 @@ impl FromStr for Compression {
     }
 }
 
+/// The version of the zstd library, whose choices decide the bytes of its frames: 10507 for 1.5.7.
+pub fn zstd_version() -> u32 {
+    ::zstd::zstd_safe::version_number()
+}
+
 /// A compression and its level: with the source, all that packed bytes depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Codec {

@@ -20,6 +20,7 @@ use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, requirements};
+use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -127,6 +128,7 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
+    remote(workspace, observer)?;
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
@@ -203,7 +205,8 @@ pub fn build(
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
+        let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
@@ -237,6 +240,20 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
     Ok(outputs)
 }
 
+/// This version speaks to no remote cache; an Expertfile that names one is told so, as gravely as it asks for.
+fn remote(workspace: &Workspace, observer: &mut dyn Observer) -> Result<()> {
+    let Some(remote) = &workspace.repo.cache.remote else { return Ok(()) };
+    let message = format!(
+        "`[cache.remote]` names `{}`, but this version speaks to no remote cache: results stay on this machine",
+        remote.url.value.0
+    );
+    if remote.on_error.value == OnError::Fail {
+        return Err(Error::Network { message, source: None });
+    }
+    observer.on(&Event::Notice { message });
+    Ok(())
+}
+
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
         checked: report.checked,
@@ -258,18 +275,19 @@ fn now() -> Instant {
 }
 
 /// What a first look tells the planner: for each file whether it is small, and what other experts must know.
-type Surveyed = Option<(Vec<bool>, Memo)>;
+pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
 /// manifests goes; of a repo larger than that they are taken again.
-fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
+pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok()?;
+        let survey = Survey::take(&job.target).ok();
+        job.expect(survey.as_ref());
+        let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
-        job.expect(files.clone());
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
@@ -277,7 +295,7 @@ fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     })
 }
 
-fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
+pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
     let number: BTreeMap<usize, usize> = jobs.iter().enumerate().map(|(i, job)| (job.number, i)).collect();
     let mut shapes = Vec::with_capacity(jobs.len());
     for (job, surveyed) in jobs.iter().zip(surveyed) {

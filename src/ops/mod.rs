@@ -1,5 +1,6 @@
 //! One file per verb of the command line. Silent: results are values.
 
+pub mod affected;
 pub mod build;
 pub mod cache;
 pub mod cat;
@@ -8,10 +9,13 @@ pub mod diff;
 pub mod excerpt;
 pub mod experts;
 pub mod extract;
+pub mod graph;
+pub mod graph_svg;
 pub mod history;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
+pub mod list;
 mod opened;
 pub mod package;
 pub mod repro;

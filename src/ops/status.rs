@@ -131,7 +131,11 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
         }
         Ok(explained) if !explained.is_known => Standing::new(target, State::New, memo()),
         Ok(explained) => {
-            let state = if explained.is_same() { State::Touched } else { State::Stale };
+            let state = match (explained.is_same(), explained.touched.is_empty()) {
+                (true, true) => State::Fresh,
+                (true, false) => State::Touched,
+                (false, _) => State::Stale,
+            };
             let mut standing = Standing::new(target, state, memo());
             if state == State::Stale {
                 let has = |key| workspace.cache.result(key).is_ok_and(|found| found.is_some());

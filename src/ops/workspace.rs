@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::base::{Error, RelPath, Result};
 use crate::engine::target::Target;
-use crate::format::segment::{Codec, Compression};
 use crate::format::signature::PrivateKey;
 use crate::ops::keygen;
 use crate::spec::expertfile::CacheDir;
@@ -115,13 +114,8 @@ impl Workspace {
     }
 
     fn target(&self, expert: &Expert, keys: &mut BTreeMap<String, Arc<PrivateKey>>) -> Result<Target> {
-        let compression: Compression = match expert.compression.value {
-            crate::spec::Compression::Gzip => Compression::Gzip,
-            crate::spec::Compression::Zstd => Compression::Zstd,
-            crate::spec::Compression::None => Compression::None,
-        };
-        let codec = Codec::new(compression, Some(expert.level.value)).map_err(Error::usage)?;
-        let out_dir = match expert.out_dir.as_ref().or(self.repo.out_dir.as_ref()) {
+        let codec = expert.codec();
+        let out_dir = match expert.out_dir.as_ref() {
             Some(dir) => Some(self.host_path(&dir.value)?),
             None => None,
         };
@@ -293,11 +287,11 @@ impl Folder for DiskFolder {
     }
 
     fn is_file(&self, path: &RelPath) -> bool {
-        fs::is_file(&self.path(Some(path)))
+        self.stat(path).is_some_and(|stat| stat.is_file())
     }
 
     fn is_dir(&self, path: &RelPath) -> bool {
-        fs::is_dir(&self.path(Some(path)))
+        self.stat(path).is_some_and(|stat| stat.is_dir())
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {

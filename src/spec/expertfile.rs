@@ -71,7 +71,7 @@ table! {
     pub struct Settings in |_| Some(Section::Defaults);
     /// The manifest, inside the expert's folder. Default: manifest.json.
     manifest "manifest": Option<Setting<RelPath>>,
-    /// The folder of the adapter weights, inside the expert's folder; may hold {name}, {version} and {model}. Default: the first of weights/<name>.v<version>, weights/{model}, the manifest's packaging checkpoint, weights and "." that holds the adapter.
+    /// The folder of the adapter weights, inside the expert's folder; may hold {name}, {version} and {model}. Default: the first of weights/{name}.v{version}, weights/{model}, the manifest's packaging checkpoint, weights and "." that holds the adapter.
     weights "weights": Option<Setting<Template>>,
     /// The base models to package for: "all", or names of the manifest's base models (or their last path segments).
     models "models": Option<Setting<Models>>,

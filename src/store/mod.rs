@@ -5,6 +5,7 @@ pub mod counters;
 pub mod extract;
 pub mod fs;
 pub mod gc;
+pub mod git;
 pub mod index;
 pub mod keys;
 pub mod local;

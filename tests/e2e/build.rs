@@ -11,7 +11,13 @@ fn an_expert_becomes_a_package_with_its_checksum_beside_it() {
     let space = Space::new();
     space.add("", &Expert::lora("expert-sql").soft_prompt("intro").file("tokenizer.json", "{}").file("notes.txt", "x"));
     let before = files_below(&space.path(""));
-    space.run("build").ok().did([1, 0, 0, 0]);
+    insta::assert_snapshot!(space.run("build").shown(), @r"
+    exit 0
+    --- stderr
+       built weights/expert-sql.v1.0.0.expert ([SIZE], 7 files, [TIME])
+    note: 2 notices (-v shows them)
+    built 1, restored 0, up to date 0, failed 0 in [TIME]
+    ");
 
     let mut after = before;
     after.extend(["weights/expert-sql.v1.0.0.expert".into(), "weights/expert-sql.v1.0.0.expert.sha256".into()]);
@@ -60,6 +66,32 @@ fn the_expert_one_stands_in_is_built_alone() {
     assert!(!space.exists("experts/a/weights"));
     space.run("-C experts/a build").ok().did([1, 0, 0, 0]);
     assert!(space.exists("experts/a/weights/a.v1.0.0.expert"));
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_says_what_is_stale() {
+    let space = Space::with(&[Expert::lora("a"), Expert::lora("b")]);
+    space.run("build experts/a").ok();
+    let before = files_below(&space.path(""));
+    space.run("build -n").exits(1).says("b");
+    assert_eq!(files_below(&space.path("")), before);
+    space.run("build").ok();
+    space.run("build -n").ok();
+}
+
+#[test]
+fn frozen_fails_where_something_is_stale_and_builds_nothing() {
+    let space = Space::with(&[Expert::lora("a")]);
+    space.run("build --frozen").exits(1);
+    assert!(space.outputs().is_empty());
+    space.run("build").ok();
+    // Files written in the tick in which they were read cannot be told from changed ones by stat; the next build can.
+    space.run("build").ok().did([0, 0, 1, 0]);
+    space.run("build --frozen").ok();
+    space.write("experts/a/README.md", "changed");
+    let before = space.outputs();
+    space.run("build --frozen").exits(1).says("README.md");
+    assert_eq!(space.outputs(), before);
 }
 
 #[test]

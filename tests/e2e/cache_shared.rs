@@ -116,3 +116,34 @@ fn the_same_file_in_two_experts_is_compressed_once() {
         alone.segments_made
     );
 }
+
+/// The same, as a script that reads `--message-format json` sees it.
+#[test]
+fn the_events_of_the_program_say_so_too() {
+    let (first, mut second) = (checkout(), checkout());
+    second.share_cache(&first);
+    let events = |space: &Space| -> Vec<serde_json::Value> {
+        let ran = space.run("--message-format json build").ok();
+        let events: Vec<serde_json::Value> =
+            ran.stdout.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+        assert!(events.iter().all(|event| event["v"] == 1), "{}", ran.stdout);
+        assert_eq!(events.first().unwrap()["reason"], "run-start");
+        assert_eq!(events.last().unwrap()["reason"], "run-finish");
+        events
+    };
+    let of = |events: &[serde_json::Value], reason: &str, key: &str| -> Vec<String> {
+        let wanted = events.iter().filter(|event| event["reason"] == reason);
+        wanted.map(|event| event[key].as_str().expect("a text").to_owned()).collect()
+    };
+    let made = events(&first);
+    assert_eq!(of(&made, "artifact", "status"), ["done"; 3]);
+    assert_eq!(made.last().unwrap()["built"], 3);
+    let restored = events(&second);
+    assert_eq!(of(&restored, "artifact", "status"), ["cached"; 3]);
+    assert_eq!(restored.last().unwrap()["restored"], 3);
+    assert_eq!(restored.last().unwrap()["cache_misses"], 0, "every result was in the cache");
+    let segments: u64 = restored.iter().filter_map(|event| event["segments_made"].as_u64()).sum();
+    assert_eq!(segments, 0);
+    let again = events(&second);
+    assert!(of(&again, "task-start", "task").is_empty() && of(&again, "artifact", "path").is_empty());
+}

@@ -41,6 +41,7 @@ fn a_stopped_build_exits_with_130_and_leaves_only_whole_packages() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(said.matches("interrupted").count(), 1, "said once, not once an expert:\n{said}");
 
     let stopped = space.packages();
     assert!(stopped.len() < 48, "it was not stopped in time");

@@ -123,14 +123,15 @@ pub fn config(model: &str, rank: usize, modules: &[&str], dora: bool) -> Vec<u8>
     config.to_string().into_bytes()
 }
 
-/// The weights of a LoRA or DoRA adapter, of numbers that depend on the seed.
+/// The bfloat16 weights of a LoRA or DoRA adapter, of numbers that depend on the seed.
 pub fn lora(seed: &str, layers: usize, rank: usize, modules: &[&str], width: usize, dora: bool) -> Vec<u8> {
     let mut state = seed.bytes().fold(1_u32, |state, byte| state.wrapping_mul(31).wrapping_add(byte.into()));
     let mut random = |count: usize| -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(4 * count);
+        let mut bytes = Vec::with_capacity(2 * count);
         for _ in 0..count {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            bytes.extend(((state >> 8) as f32 / 16_777_216.0 - 0.5).to_le_bytes());
+            // The upper half of a float32 is the bfloat16.
+            bytes.extend_from_slice(&((state >> 8) as f32 / 16_777_216.0 - 0.5).to_le_bytes()[2..]);
         }
         bytes
     };
@@ -147,7 +148,7 @@ pub fn lora(seed: &str, layers: usize, rank: usize, modules: &[&str], width: usi
         }
     }
     let views = tensors.iter().map(|(name, (shape, bytes))| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says"))
+        (name, TensorView::new(Dtype::BF16, shape.clone(), bytes).expect("as many bytes as the shape says"))
     });
     safetensors::serialize(views, None).expect("tensors can be written")
 }

@@ -19,6 +19,8 @@ mod determinism;
 mod examples;
 mod incremental;
 mod package_format;
+mod package_verb;
+mod readme;
 mod real;
 mod watch;
 mod workspace;

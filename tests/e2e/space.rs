@@ -8,8 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use crate::expert::Expert;
 
-/// The program under test.
+/// The programs under test.
 pub const EXPERT_BUILD: &str = env!("CARGO_BIN_EXE_expert-build");
+pub const EXPERT_CLI: &str = env!("CARGO_BIN_EXE_expert-cli");
 
 /// A repo in a temporary folder, a cache and a home that no other test has.
 pub struct Space {
@@ -203,7 +204,7 @@ impl Ran {
         let mut text = format!("exit {}\n", self.code);
         for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !stream.is_empty() {
-                let _ = write!(text, "--- {name}\n{}", without_times(stream));
+                let _ = write!(text, "--- {name}\n{}", redacted(stream));
             }
         }
         text
@@ -215,10 +216,11 @@ fn below(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-/// The text with `[TIME]` for every time that something took.
-fn without_times(text: &str) -> String {
+/// The text with `[TIME]` for every time that something took, and `[SIZE]` for sizes, which the compressor decides.
+pub fn redacted(text: &str) -> String {
     let time = regex::Regex::new(r"\b\d+(\.\d+)? ?(µs|us|ms|s|min)\b").expect("a valid expression");
-    time.replace_all(text, "[TIME]").into_owned()
+    let size = regex::Regex::new(r"\b\d+(\.\d+)? (B|KiB|MiB)\b").expect("a valid expression");
+    size.replace_all(&time.replace_all(text, "[TIME]"), "[SIZE]").into_owned()
 }
 
 /// All files below a folder, as sorted paths relative to it.

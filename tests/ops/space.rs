@@ -79,13 +79,15 @@ impl Space {
 
     /// Builds all; nothing may fail.
     pub fn build(&self) -> Report {
+        // Times of files that are written now must differ from those that the index has seen.
+        let tick = || std::thread::sleep(std::time::Duration::from_millis(30));
+        tick();
         let (report, _) = self.try_build(&options());
         let report = report.unwrap_or_else(|e| panic!("{e}: {:?}", e.diagnostics()));
         let failed: Vec<_> =
             report.failed.iter().map(|(name, e)| format!("{name}: {e} {:?}", e.diagnostics())).collect();
         assert!(failed.is_empty(), "{failed:#?}");
-        // Times of files that are written now must differ from those that the index has seen.
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        tick();
         report
     }
 
@@ -108,7 +110,7 @@ pub fn weights(seed: u8) -> Vec<u8> {
         name("B"): { "dtype": "F32", "shape": [4, 2], "data_offsets": [32, 64] },
     });
     let mut header = header.to_string().into_bytes();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(b' ');
     }
     let mut file = (header.len() as u64).to_le_bytes().to_vec();

@@ -64,17 +64,19 @@ impl<'a> Human<'a> {
         if self.quiet || self.mode == Mode::Plan {
             return;
         }
-        if self.notices > 0 {
-            out::tell(&format!("{}: {} (-v shows them)", paint(CYAN, "note"), count(self.notices, "notice")));
-        }
         let &Event::RunFinish { checked, built, restored, fresh, failed, skipped, warnings, took_ms, .. } = event
         else {
             return;
         };
+        let changed = built + restored + failed + skipped > 0;
+        // Where nothing changed there is no news in them.
+        if self.notices > 0 && (changed || self.mode == Mode::Check) {
+            out::tell(&format!("{}: {} (-v shows them)", paint(CYAN, "note"), count(self.notices, "notice")));
+        }
         let mut text = match self.mode {
             Mode::Check if failed + skipped == 0 => format!("{}: all valid", count(checked as u64, "expert")),
             Mode::Check => format!("checked {}, {}", checked + failed, red("failed", failed)),
-            _ if built + restored + failed + skipped == 0 => {
+            _ if !changed => {
                 format!("{} up to date", count(fresh as u64, "package"))
             }
             _ => format!("built {built}, restored {restored}, up to date {fresh}, {}", red("failed", failed)),

@@ -15,7 +15,7 @@ pub fn table(seen: &Inspection) -> String {
         }
     };
     row("package", &seen.package.to_string_lossy());
-    let level = seen.level.map_or(String::new(), |level| format!(" level {level}"));
+    let level = seen.level.filter(|level| *level > 0).map_or(String::new(), |level| format!(" level {level}"));
     let (size, unpacked) = (bytes(seen.bytes), bytes(seen.unpacked));
     row("size", &format!("{size}, {unpacked} unpacked ({}{level})", seen.compression));
     row("description", seen.description.as_deref().unwrap_or_default());

@@ -23,7 +23,7 @@ impl Progress {
     pub fn new(shown: bool) -> Self {
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let line = ProgressBar::with_draw_target(None, target);
-        line.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is constant"));
+        line.set_style(ProgressStyle::with_template("{wide_msg} {elapsed}").expect("the template is constant"));
         if shown {
             line.enable_steady_tick(Duration::from_millis(100));
         }

@@ -72,7 +72,7 @@ pub fn signature(signature: &SignatureReport) -> String {
     match signature.state {
         SignatureState::Unsigned => "not signed".to_owned(),
         SignatureState::Valid => {
-            format!("signed with {key}{by}{partly}; whose key that is was not asked (`--key` does)")
+            format!("signed with {key}{by}{partly}; no trusted key was named to compare it with")
         }
         SignatureState::Trusted => {
             let name = signature.trusted_as.as_deref().unwrap_or_default();

@@ -157,7 +157,7 @@ impl Run<'_> {
                 (0, _) if !quiet => out::tell(&format!("{} up to date", count(report.fresh as u64, "package"))),
                 (0, _) => {}
                 (_, true) => {
-                    out::tell(&format!("{}: {all} stale, and `--frozen` builds nothing", paint(RED, "error")));
+                    out::tell(&format!("{}: {all} not up to date, and `--frozen` builds nothing", paint(RED, "error")));
                 }
                 (_, false) if !quiet => out::tell(&format!("{all} would be built")),
                 (_, false) => {}

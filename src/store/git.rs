@@ -1,0 +1,175 @@
+//! What git knows of a repo: which files differ from another state of it. Runs the user's `git`; reads, never writes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::base::{Error, Result};
+use crate::store::{Stat, fs};
+
+/// Files that differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The root of git's working tree.
+    pub top: PathBuf,
+    /// The commit that the working tree was compared with.
+    pub base: String,
+    /// Below the root: what was changed, added, removed or is untracked. A submodule that moved is its folder.
+    pub files: BTreeSet<String>,
+}
+
+/// The files that differ between the working tree that `folder` lies in and the point where its branch left `base`.
+pub fn changed(folder: &Path, base: &str) -> Result<Changed> {
+    if base.is_empty() || base.starts_with('-') {
+        return Err(Error::usage_help(
+            format!("`{base}` is no commit"),
+            "`--base` is a branch, a tag or a commit: `--base origin/main`",
+        ));
+    }
+    let top = text(run(folder, &["rev-parse", "--show-toplevel"])?).map_err(|said| {
+        let help = "`affected` compares the working tree with a commit: run it in a clone of the repository";
+        match said.contains("dubious ownership") {
+            true => Error::usage(format!("git does not trust this folder: {said}")),
+            false => Error::usage_help(format!("`{}` does not lie in a git repository", folder.display()), help),
+        }
+    })?;
+    let top = fs::canonical(Path::new(&top))?;
+    let commit = format!("{base}^{{commit}}");
+    let commit = text(run(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?)
+        .map_err(|_| missing(&top, base))?;
+    if text(run(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?).is_err() {
+        return Err(Error::usage("the repository has no commit yet, so nothing can be compared"));
+    }
+    let base = text(run(&top, &["merge-base", &commit, "HEAD"])?).map_err(|_| unrelated(&top, base))?;
+    let mut files = BTreeSet::new();
+    // Renames are told as one file gone and one new: both experts are affected. A submodule is looked into on its own.
+    let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty", &base, "--"];
+    files.extend(names(run(&top, &diff)?, "diff")?);
+    files.extend(names(run(&top, &["ls-files", "--others", "--exclude-standard", "-z"])?, "ls-files")?);
+    for submodule in submodules(&top)? {
+        inside(&top, &base, &submodule, &mut files)?;
+    }
+    Ok(Changed { top, base, files })
+}
+
+/// The text of a file as it was in a commit; `None` where it was not there.
+pub fn show(top: &Path, commit: &str, file: &str) -> Result<Option<Vec<u8>>> {
+    let output = run(top, &["cat-file", "blob", &format!("{commit}:{file}")])?;
+    Ok(output.status.success().then_some(output.stdout))
+}
+
+/// Folders of the submodules that are checked out.
+fn submodules(top: &Path) -> Result<Vec<String>> {
+    let staged = names(run(top, &["ls-files", "--stage", "-z"])?, "ls-files")?;
+    let links = staged.into_iter().filter(|line| line.starts_with("160000 "));
+    let paths = links.filter_map(|line| Some(line.split_once('\t')?.1.to_owned()));
+    Ok(paths.filter(|path| Stat::of(&top.join(path).join(".git")).is_ok()).collect())
+}
+
+/// What differs inside a submodule, from the commit that `base` of the repo above has of it. Where that commit is not
+/// there, the submodule as a whole counts as changed, which it then is by the repo's own diff.
+fn inside(top: &Path, base: &str, path: &str, files: &mut BTreeSet<String>) -> Result<()> {
+    let folder = top.join(path);
+    let then = text(run(top, &["rev-parse", "--verify", "--quiet", &format!("{base}:{path}")])?);
+    let Ok(then) = then else {
+        // It was not there: all of it is new.
+        files.insert(path.to_owned());
+        return Ok(());
+    };
+    let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", &then, "--"];
+    let mut found = Vec::new();
+    match names(run(&folder, &diff)?, "diff") {
+        Ok(names) => {
+            files.remove(path);
+            found = names;
+        }
+        Err(_) => drop(files.insert(path.to_owned())),
+    }
+    found.extend(names(run(&folder, &["ls-files", "--others", "--exclude-standard", "-z"])?, "ls-files")?);
+    files.extend(found.into_iter().map(|name| format!("{path}/{name}")));
+    Ok(())
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    // Paths as they are, no colours, no pager, no questions, no lock that would disturb the user's own git.
+    let mut git = Command::new("git");
+    git.arg("-C").arg(folder).args(["--no-optional-locks", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false"]);
+    git.args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    git.output().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::usage_help("`git` is not installed", "`affected` asks git what changed: install it")
+        }
+        _ => Error::io("run git in", folder, e),
+    })
+}
+
+/// The one line that git said, else its complaint.
+fn text(output: Output) -> Result<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Names that git said, each followed by a NUL. One that is not UTF-8 cannot belong to an expert's package.
+fn names(output: Output, what: &str) -> Result<Vec<String>> {
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::usage(format!("`git {what}` failed: {said}")));
+    }
+    let names = output.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+}
+
+fn is_shallow(top: &Path) -> bool {
+    run(top, &["rev-parse", "--is-shallow-repository"]).is_ok_and(|out| text(out).is_ok_and(|said| said == "true"))
+}
+
+/// The name of the remote and of what is on it: `origin/main` is `main` of `origin`.
+fn remote(top: &Path, base: &str) -> (String, String) {
+    let remotes = run(top, &["remote"]).ok().and_then(|out| text(out).ok()).unwrap_or_default();
+    let full = base.strip_prefix("refs/remotes/").unwrap_or(base);
+    // `origin/main` is meant so even where no remote is set up yet.
+    let named = remotes
+        .lines()
+        .chain(["origin"])
+        .find_map(|remote| Some((remote, full.strip_prefix(remote)?.strip_prefix('/')?)));
+    let (remote, name) = named.unwrap_or((remotes.lines().find(|r| *r == "origin").unwrap_or("origin"), full));
+    (remote.to_owned(), name.split(['~', '^', '@']).next().unwrap_or(name).to_owned())
+}
+
+/// How to get a commit that is not there.
+fn fetch(top: &Path, base: &str) -> String {
+    let (remote, name) = remote(top, base);
+    let is_commit = name.len() >= 7 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    match (is_commit, base == name) {
+        (true, _) => format!("git fetch --depth=1000 {remote} {name}"),
+        // A branch by its bare name is wanted as a branch of this clone.
+        (false, true) => {
+            format!("git fetch --depth=1000 {remote} {name}:refs/remotes/{remote}/{name}` and `--base {remote}/{name}")
+        }
+        (false, false) => format!("git fetch --depth=1000 {remote} {name}:refs/remotes/{remote}/{name}"),
+    }
+}
+
+fn missing(top: &Path, base: &str) -> Error {
+    let shallow = if is_shallow(top) { " (the clone is shallow: it has only the latest commits)" } else { "" };
+    Error::usage_help(
+        format!("there is no commit `{base}` in this clone{shallow}"),
+        format!("fetch it: `{}`", fetch(top, base)),
+    )
+}
+
+fn unrelated(top: &Path, base: &str) -> Error {
+    if is_shallow(top) {
+        let (remote, _) = remote(top, base);
+        return Error::usage_help(
+            format!("this clone is shallow: the commit where the branch left `{base}` is not in it"),
+            format!(
+                "fetch more of the history: `git fetch --deepen=1000 {remote}`, or all of it: `git fetch --unshallow {remote}`"
+            ),
+        );
+    }
+    Error::usage_help(
+        format!("`{base}` and this branch have no commit in common"),
+        "name a base that this branch grew from",
+    )
+}

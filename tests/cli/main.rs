@@ -1,0 +1,16 @@
+//! The programs as users run them: a sealed environment, and what they print, write and answer.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+
+mod build;
+mod events;
+mod experts;
+mod help;
+mod legacy;
+mod packages;
+mod reports;
+mod settings;
+mod space;
+mod state;
+mod streams;

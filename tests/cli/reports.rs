@@ -1,0 +1,79 @@
+//! `--report`, and what GitHub Actions gets by itself.
+
+use serde_json::Value;
+
+use crate::space::Space;
+
+/// One expert is wrong, one is right.
+fn wrong() -> Space {
+    let space = Space::workspace();
+    space.edit("experts/sql/manifest.json", r#""version": "0.3.0""#, r#""version": "0.3""#);
+    space
+}
+
+#[test]
+fn all_forms_at_once() {
+    let space = wrong();
+    let told = space.x("check -k -q --report sarif=out/findings.sarif --report junit=junit.xml --report json=run.json");
+    assert!(told.starts_with("exit 11"), "{told}");
+    let sarif: Value = serde_json::from_str(&space.read("out/findings.sarif")).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    let result = &sarif["runs"][0]["results"];
+    let result = result.as_array().unwrap().iter().find(|result| result["level"] == "error").unwrap();
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "experts/sql/manifest.json");
+    assert!(place["region"]["startLine"].as_u64().is_some());
+    let junit = space.read("junit.xml");
+    assert!(junit.contains(r#"tests="2" failures="1" errors="0""#), "{junit}");
+    assert!(junit.contains(r#"<failure type="manifest-version""#), "{junit}");
+    assert!(junit.contains(r#"name="english-basic""#), "{junit}");
+    let run: Value = serde_json::from_str(&space.read("run.json")).unwrap();
+    assert_eq!((&run["ok"], &run["exit_code"], &run["errors"]), (&false.into(), &11.into(), &1.into()));
+}
+
+#[test]
+fn a_report_goes_to_stdout_where_no_file_is_named() {
+    let space = Space::workspace();
+    let run: Value = serde_json::from_str(&space.stdout("--report json")).unwrap();
+    assert_eq!(run["packages"].as_array().unwrap().len(), 2);
+    assert_eq!(run["totals"]["built"], 2);
+    insta::assert_snapshot!(space.x("check --report json --report sarif"), @r#"
+    exit 2
+    --- stderr
+    error: two reports would be mixed on stdout
+      help: give all but one a file: `--report sarif=findings.sarif`
+    "#);
+    insta::assert_snapshot!(space.x("check --report json="), @r#"
+    exit 2
+    --- stderr
+    error: `--report json=` names no file
+      help: write `--report json=FILE`, or `--report json` for stdout
+    "#);
+}
+
+#[test]
+fn github_actions_gets_annotations_and_a_summary() {
+    let space = wrong();
+    let mut command = space.command();
+    command.args(["check", "-k", "-q"]).env("GITHUB_ACTIONS", "true").env("CI", "true");
+    command.env("GITHUB_STEP_SUMMARY", space.path("summary.md")).env("GITHUB_WORKSPACE", space.path("."));
+    space.write("summary.md", "Before.\n");
+    let told = space.shown(&command.output().unwrap());
+    let annotation = told.lines().find(|line| line.starts_with("::error")).unwrap();
+    assert!(annotation.starts_with("::error file=experts/sql/manifest.json,line="), "{annotation}");
+    assert!(annotation.contains("title=manifest-version::"), "{annotation}");
+    insta::assert_snapshot!(space.read("summary.md"), @r#"
+    Before.
+    ### expert-build
+
+    checked 2, failed 1
+
+    <details><summary>1 error</summary>
+
+    | code | where | what |
+    | --- | --- | --- |
+    | manifest-version | experts/sql/manifest.json:3 | `0.3` is not a semantic version: unexpected end of input while parsing minor version number |
+
+    </details>
+    "#);
+}
