@@ -34,6 +34,8 @@ pub struct Job {
     open: Mutex<Option<Arc<Open>>>,
     /// What the plan is made of.
     expected: OnceLock<Expected>,
+    /// Why the first look failed, until it is told.
+    failed: Mutex<Option<Error>>,
     /// The expert's name, once its manifest was read.
     name: OnceLock<String>,
 }
@@ -78,7 +80,16 @@ pub struct PackageSlot {
 impl Job {
     /// The work on an expert, not yet begun.
     pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
-        Self { number, target, why, index, open: Mutex::new(None), expected: OnceLock::new(), name: OnceLock::new() }
+        Self {
+            number,
+            target,
+            why,
+            index,
+            open: Mutex::new(None),
+            expected: OnceLock::new(),
+            failed: Mutex::new(None),
+            name: OnceLock::new(),
+        }
     }
 
     /// Opens the job, with the first look that was taken when it was planned or a new one.
@@ -86,6 +97,9 @@ impl Job {
         let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(open) = &*open {
             return Ok(Arc::clone(open));
+        }
+        if let Some(error) = self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            return Err(error);
         }
         let survey = Survey::take(&self.target)?;
         if self.expected.get().is_some_and(|expected| *expected != Expected::of(&survey)) {
@@ -103,10 +117,17 @@ impl Job {
         *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
     }
 
-    /// Says what the plan is made of: this first look, or nothing where it failed.
-    pub fn expect(&self, survey: Option<&Survey>) {
+    /// Takes the first look, of which the plan is made. Where it fails, the plan has nothing of this expert, and
+    /// opening the job tells why: it is not tried again, as an expert that can be read by then would not fit the plan.
+    pub fn first_look(&self) -> Option<Survey> {
+        let (survey, error) = match Survey::take(&self.target) {
+            Ok(survey) => (Some(survey), None),
+            Err(error) => (None, Some(error)),
+        };
         let nothing = || Expected { files: Vec::new(), packages: 0 };
-        let _ = self.expected.set(survey.map_or_else(nothing, Expected::of));
+        let _ = self.expected.set(survey.as_ref().map_or_else(nothing, Expected::of));
+        *self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error;
+        survey
     }
 
     /// How the user knows the expert: its name, or its folder while the manifest is not read.

@@ -321,9 +321,7 @@ pub(crate) type Surveyed = Option<(Vec<bool>, Memo, Vec<PathBuf>)>;
 pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok();
-        job.expect(survey.as_ref());
-        let survey = survey?;
+        let survey = job.first_look()?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let output = |layout: &Layout| {

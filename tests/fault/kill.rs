@@ -62,12 +62,15 @@ fn builds_at_every_system_call() {
     let mut ground = Ground::new("out-dir = \"dist\"\n", 1_200_000);
     let counts = strace::calls(&ground.space, BUILD);
     let cases = every(&counts, &["signal=SIGKILL"]);
+    let mut struck_at_all = 0;
     for fault in campaign.sample(cases, 45) {
         ground.begin(&mut campaign);
         let struck = strace::strike(&ground.space, BUILD, &fault);
+        struck_at_all += usize::from(struck.call.is_some());
         let outcome = ground.is_whole().and_then(|()| ground.recovers()).and_then(|()| ground.cache_is_tidy());
         campaign.case(&format!("{} ({})", fault.shown(), struck.call.unwrap_or_default()), outcome);
     }
+    assert!(struck_at_all > 20, "only {struck_at_all} builds were killed");
     campaign.finish();
 }
 

@@ -15,7 +15,7 @@ use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_dam
 use crate::engine::tasks::{Context, Done, compose, hash};
 use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
-use crate::store::{ActionKey, Stat, fs, output};
+use crate::store::{ActionKey, Output, Stat, fs, output};
 
 /// Puts the package in its place.
 pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
@@ -79,7 +79,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            output.commit()?;
+            put_in_place(output, target)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -161,7 +161,7 @@ impl Work<'_> {
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        output.commit()?;
+                        put_in_place(output, self.target)?;
                         done.status = Status::Done;
                     }
                     let members = self.members();
@@ -290,6 +290,17 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
     Some(composed.root().pointer("/integrity/signature")?.as_str()?.into())
 }
 
+/// Another build that puts the same package in its place takes the checksum away for a moment: how often it is written
+/// again.
+const SIDE_FILE_TRIES: usize = 100;
+
+/// Puts a package in its place. A run that ends between the package and its checksum leaves a package without one,
+/// never one beside which another's lies.
+fn put_in_place(output: Output, target: &Path) -> Result<()> {
+    fs::remove(&side_path(target))?;
+    output.commit().map(drop)
+}
+
 /// Writes `<package>.sha256` in the form of `sha256sum -c`, if it is not there.
 fn side_file(target: &Path, sha256: Sha256) -> Result<()> {
     let name = target.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -320,7 +331,17 @@ fn remember(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha25
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
     for (path, is_package) in [(target.to_path_buf(), true), (side_path(target), false)] {
-        let stat = Stat::of(&path).map_err(|e| Error::io("read", &path, e))?;
+        let mut stat = Stat::of(&path);
+        for _ in 0..SIDE_FILE_TRIES {
+            match &stat {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !is_package => {
+                    side_file(target, sha256)?;
+                    stat = Stat::of(&path);
+                }
+                _ => break,
+            }
+        }
+        let stat = stat.map_err(|e| Error::io("read", &path, e))?;
         built.push(Built { seen: Seen { path: output_path(job, &path), stat: Some(stat) }, sha256, key, is_package });
     }
     Ok(())

@@ -34,6 +34,10 @@ pub fn small(slot: &FileSlot) -> Result<Done> {
 
 /// Hashes a big file; with a codec, its packed bytes are in the cache afterwards.
 pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    hash_or_take(slot, codec, context, scratch).map_err(|e| slot.unread(e))
+}
+
+fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
     let mut done = Done::new(Status::Cached);
     let Some(codec) = codec else {
         let scan_known = slot.scan.get().is_some() || !matches!(slot.role, Role::Weights(_));
@@ -107,8 +111,9 @@ fn take_cached(
 
 /// The digest of a big file, if a hint says that it is worth knowing before anything else.
 pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
-    if slot.digest().is_none() && context.result(hint_key(slot)?, done)?.is_some() {
-        digest_alone(slot, context, scratch, done)?;
+    let hint = || hint_key(slot).map_err(|e| slot.unread(e));
+    if slot.digest().is_none() && context.result(hint()?, done)?.is_some() {
+        digest_alone(slot, context, scratch, done).map_err(|e| slot.unread(e))?;
     }
     Ok(())
 }
