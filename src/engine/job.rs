@@ -34,8 +34,8 @@ pub struct Job {
     open: Mutex<Option<Arc<Open>>>,
     /// What the plan is made of.
     expected: OnceLock<Expected>,
-    /// Why the first look failed, until it is told.
-    failed: Mutex<Option<Error>>,
+    /// Why the first look failed.
+    failed: OnceLock<Error>,
     /// The expert's name, once its manifest was read.
     name: OnceLock<String>,
 }
@@ -87,7 +87,7 @@ impl Job {
             index,
             open: Mutex::new(None),
             expected: OnceLock::new(),
-            failed: Mutex::new(None),
+            failed: OnceLock::new(),
             name: OnceLock::new(),
         }
     }
@@ -98,8 +98,8 @@ impl Job {
         if let Some(open) = &*open {
             return Ok(Arc::clone(open));
         }
-        if let Some(error) = self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            return Err(error);
+        if let Some(error) = self.failed.get() {
+            return Err(error.again());
         }
         let survey = Survey::take(&self.target)?;
         if self.expected.get().is_some_and(|expected| *expected != Expected::of(&survey)) {
@@ -120,13 +120,9 @@ impl Job {
     /// Takes the first look, of which the plan is made. Where it fails, the plan has nothing of this expert, and
     /// opening the job tells why: it is not tried again, as an expert that can be read by then would not fit the plan.
     pub fn first_look(&self) -> Option<Survey> {
-        let (survey, error) = match Survey::take(&self.target) {
-            Ok(survey) => (Some(survey), None),
-            Err(error) => (None, Some(error)),
-        };
+        let survey = Survey::take(&self.target).map_err(|error| self.failed.set(error)).ok();
         let nothing = || Expected { files: Vec::new(), packages: 0 };
         let _ = self.expected.set(survey.as_ref().map_or_else(nothing, Expected::of));
-        *self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error;
         survey
     }
 
