@@ -24,13 +24,13 @@ pub struct Initialised {
 pub fn init(directory: &Path, force: bool) -> Result<Initialised> {
     let disk = DiskFolder::new(directory);
     let own = RelPath::new(NAME).expect("a relative path");
-    let replaced = disk.is_file(&own);
+    let replaced = disk.is_file(&own)?;
     let text = if force { spec::init(&Without(&disk, &own))? } else { spec::init(&disk)? };
     let path = directory.join(NAME);
     output::tidy_beside(&path);
     output::write(&path, text.as_bytes())?;
     let manifest = RelPath::new("manifest.json").expect("a relative path");
-    let experts = match disk.is_file(&manifest) {
+    let experts = match disk.is_file(&manifest)? {
         true => vec![".".to_owned()],
         false => spec::init::search(&disk)?.iter().map(ToString::to_string).collect(),
     };
@@ -45,11 +45,11 @@ impl Folder for Without<'_> {
         if path == self.1 { Ok(None) } else { self.0.read(path) }
     }
 
-    fn is_file(&self, path: &RelPath) -> bool {
-        path != self.1 && self.0.is_file(path)
+    fn is_file(&self, path: &RelPath) -> Result<bool> {
+        if path == self.1 { Ok(false) } else { self.0.is_file(path) }
     }
 
-    fn is_dir(&self, path: &RelPath) -> bool {
+    fn is_dir(&self, path: &RelPath) -> Result<bool> {
         self.0.is_dir(path)
     }
 

@@ -286,12 +286,12 @@ impl Folder for DiskFolder {
         }
     }
 
-    fn is_file(&self, path: &RelPath) -> bool {
-        self.stat(path).is_some_and(|stat| stat.is_file())
+    fn is_file(&self, path: &RelPath) -> Result<bool> {
+        Ok(self.stat(path)?.is_some_and(|stat| stat.is_file()))
     }
 
-    fn is_dir(&self, path: &RelPath) -> bool {
-        self.stat(path).is_some_and(|stat| stat.is_dir())
+    fn is_dir(&self, path: &RelPath) -> Result<bool> {
+        Ok(self.stat(path)?.is_some_and(|stat| stat.is_dir()))
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
@@ -315,11 +315,11 @@ impl Folder for Bare {
         if path.as_str() == expertfile::NAME { Ok(None) } else { self.0.read(path) }
     }
 
-    fn is_file(&self, path: &RelPath) -> bool {
-        path.as_str() != expertfile::NAME && self.0.is_file(path)
+    fn is_file(&self, path: &RelPath) -> Result<bool> {
+        if path.as_str() == expertfile::NAME { Ok(false) } else { self.0.is_file(path) }
     }
 
-    fn is_dir(&self, path: &RelPath) -> bool {
+    fn is_dir(&self, path: &RelPath) -> Result<bool> {
         self.0.is_dir(path)
     }
 

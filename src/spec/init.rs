@@ -15,13 +15,13 @@ const DEPTH: usize = 6;
 /// The text of an Expertfile for this repository, which builds as it is.
 pub fn init(root: &dyn Folder) -> Result<String> {
     let own = RelPath::new(NAME).expect("a relative path");
-    if root.is_file(&own) {
+    if root.is_file(&own)? {
         return Err(Error::usage_help(
             format!("there is an {NAME} already"),
             "`expert-build config` shows what it says",
         ));
     }
-    if root.is_file(&manifest()) {
+    if root.is_file(&manifest())? {
         return Ok(format!("{}[[expert]]\npath = \".\"\n{EXPERT}{COMMON}", head()));
     }
     let experts = search(root)?;
@@ -58,7 +58,7 @@ pub fn search(root: &dyn Folder) -> Result<Vec<RelPath>> {
 /// Many things are called manifest.json: an expert's names base models and adapters.
 fn holds_expert(root: &dyn Folder, folder: &RelPath) -> Result<bool> {
     let path = folder.join(&manifest());
-    if !root.is_file(&path) {
+    if !root.is_file(&path)? {
         return Ok(false);
     }
     Ok(root.read(&path)?.is_some_and(|text| text.contains("\"base_model") || text.contains("\"adapters\"")))
@@ -95,8 +95,12 @@ fn patterned(root: &dyn Folder, parent: Option<&RelPath>, experts: &[&RelPath]) 
     let names = root.list(parent)?;
     let folders = names.iter().filter(|(name, is_dir)| *is_dir && !name.starts_with('.'));
     let paths = folders.filter_map(|(name, _)| RelPath::new(name.as_str()).ok());
-    let mut paths = paths.map(|name| parent.map_or_else(|| name.clone(), |parent| parent.join(&name)));
-    Ok(paths.all(|path| experts.binary_search(&&path).is_ok() || !is_expert(root, Some(&path), &manifest())))
+    for path in paths.map(|name| parent.map_or_else(|| name.clone(), |parent| parent.join(&name))) {
+        if experts.binary_search(&&path).is_err() && is_expert(root, Some(&path), &manifest())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A path as a pattern that matches it alone.

@@ -14,11 +14,11 @@ use crate::spec::origin::Setting;
 const DEPTH: usize = 32;
 
 /// Is there an expert in this folder, by its manifest or an Expertfile of its own?
-pub fn is_expert(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) -> bool {
+pub fn is_expert(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) -> Result<bool> {
     let inside = |name: &RelPath| folder.map_or_else(|| name.clone(), |folder| folder.join(name));
     let own = RelPath::new(NAME).expect("a relative path");
     // The root's Expertfile is the one that is being read.
-    root.is_file(&inside(manifest)) || (folder.is_some() && root.is_file(&inside(&own)))
+    Ok(root.is_file(&inside(manifest))? || (folder.is_some() && root.is_file(&inside(&own))?))
 }
 
 /// The folder with a pattern's own text, where it holds nothing to match: `.` is `None`.
@@ -83,17 +83,20 @@ pub fn find(
 
 /// Why a folder that is named in full cannot be a member, and the way out.
 pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) -> Result<Option<(String, String)>> {
-    if is_expert(root, folder, manifest) {
+    if is_expert(root, folder, manifest)? {
         return Ok(None);
     }
     let name = folder.map_or(".", RelPath::as_str);
-    let Some(folder) = folder.filter(|folder| !root.is_dir(folder)) else {
-        let help = "an expert's folder holds its manifest; the key `manifest` sets another name".to_owned();
-        return Ok(Some((format!("there is no {manifest} in `{name}`"), help)));
+    let folder = match folder {
+        Some(folder) if !root.is_dir(folder)? => folder,
+        _ => {
+            let help = "an expert's folder holds its manifest; the key `manifest` sets another name".to_owned();
+            return Ok(Some((format!("there is no {manifest} in `{name}`"), help)));
+        }
     };
     let parent = folder.parent();
     let beside = match &parent {
-        Some(parent) if !root.is_dir(parent) => Vec::new(),
+        Some(parent) if !root.is_dir(parent)? => Vec::new(),
         parent => root.list(parent.as_ref())?,
     };
     let folders = beside.iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name.as_str());
@@ -118,7 +121,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let Some((segment, rest)) = segments.split_first() else {
-            if is_expert(self.root, at, self.manifest) {
+            if is_expert(self.root, at, self.manifest)? {
                 self.folders.insert(at.cloned());
             }
             return Ok(());
@@ -137,9 +140,9 @@ impl Walk<'_> {
         }
         if !segment.contains(['*', '?', '[', '\\']) {
             let folder = RelPath::new(*segment).ok().map(|name| at.map_or_else(|| name.clone(), |at| at.join(&name)));
-            return match folder.filter(|folder| self.root.is_dir(folder)) {
-                Some(folder) => self.go(Some(&folder), rest, depth + 1),
-                None => Ok(()),
+            return match folder {
+                Some(folder) if self.root.is_dir(&folder)? => self.go(Some(&folder), rest, depth + 1),
+                _ => Ok(()),
             };
         }
         let Ok(glob) = Glob::new(&format!("/{segment}")) else { return Ok(()) };

@@ -44,10 +44,10 @@ pub use template::{Template, slug};
 pub trait Folder {
     /// The text of a file; `None` where there is none.
     fn read(&self, path: &RelPath) -> Result<Option<String>>;
-    /// Is it a regular file?
-    fn is_file(&self, path: &RelPath) -> bool;
+    /// Is it a regular file? What cannot be looked at is an error: it may be one, and nobody would miss it.
+    fn is_file(&self, path: &RelPath) -> Result<bool>;
     /// Is it a folder?
-    fn is_dir(&self, path: &RelPath) -> bool;
+    fn is_dir(&self, path: &RelPath) -> Result<bool>;
     /// Names in a folder (`None` is the root), each with whether it is a folder, sorted by bytes.
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>>;
 }

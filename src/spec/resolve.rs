@@ -84,7 +84,7 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
     for table in &written.expert {
         let folder = table.path.as_ref().and_then(|path| path.value.0.clone());
         let inside = folder.as_ref().map(|folder| folder.join(&name));
-        if inside.is_some_and(|inside| root.is_file(&inside)) {
+        if inside.map_or(Ok(false), |inside| root.is_file(&inside))? {
             let message = format!("`{}` has an {} of its own", label(folder.as_ref()), expertfile::NAME);
             let help = "make it a member of the workspace, and say there what is said here";
             found.push(place(table).finding(&repo::EXPERTFILE_DUPLICATE, message).help(help));
@@ -108,7 +108,7 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
         entries.entry(folder.clone()).or_insert(Entry { table: None, defaults: None });
     }
     let nothing_said = written.expert.is_empty() && written.workspace.members.is_none();
-    if nothing_said && members::is_expert(root, None, &manifest) {
+    if nothing_said && members::is_expert(root, None, &manifest)? {
         entries.insert(None, Entry { table: None, defaults: None });
     }
     if entries.is_empty() && found.is_empty() {
@@ -231,7 +231,7 @@ fn read_members<'a>(
 /// The finding that an expert's folder or manifest is not there.
 fn missing(root: &dyn Folder, expert: &Expert, table: Option<&ExpertTable>) -> Result<Option<Diagnostic>> {
     let manifest = &expert.manifest;
-    if root.is_file(&expert.path(&manifest.value)) {
+    if root.is_file(&expert.path(&manifest.value))? {
         return Ok(None);
     }
     let fault = match members::fault(root, expert.folder.as_ref(), &manifest.value)? {
@@ -242,8 +242,9 @@ fn missing(root: &dyn Folder, expert: &Expert, table: Option<&ExpertTable>) -> R
             (format!("there is no {} in `{}`", manifest.value, expert.label()), help)
         }
     };
+    let is_there = expert.folder.as_ref().map_or(Ok(true), |folder| root.is_dir(folder))?;
     let origin = match (&manifest.origin, table) {
-        (_, Some(table)) if expert.folder.as_ref().is_some_and(|folder| !root.is_dir(folder)) => place(table),
+        (_, Some(table)) if !is_there => place(table),
         (Origin::BuiltIn, Some(table)) => place(table),
         (origin, _) => origin.clone(),
     };

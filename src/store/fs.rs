@@ -170,10 +170,17 @@ impl DiskFolder {
     }
 
     /// What a path below it leads to, links followed.
-    pub fn stat(&self, path: &RelPath) -> Option<Stat> {
-        match &self.handle {
-            Some(handle) => Stat::following_below(handle, path.as_str()).ok(),
-            None => Stat::following(&path.under(&self.root)).ok(),
+    pub fn stat(&self, path: &RelPath) -> Result<Option<Stat>> {
+        let stat = match &self.handle {
+            Some(handle) => Stat::following_below(handle, path.as_str()),
+            None => Stat::following(&path.under(&self.root)),
+        };
+        match stat {
+            Ok(stat) => Ok(Some(stat)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            // A link that leads to itself leads nowhere.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
+            Err(e) => Err(Error::io("look at", path.under(&self.root), e)),
         }
     }
 

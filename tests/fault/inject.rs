@@ -49,6 +49,10 @@ fn a_build_in_which_one_call_fails() {
         if struck.ran.code == 0 {
             outcome = outcome.and_then(|()| ground.is_built());
         }
+        if fault.call.starts_with("unlink") {
+            // What could not be removed goes with the next build that writes into the folder.
+            ground.space.run("build --force");
+        }
         let outcome = outcome.and_then(|()| ground.recovers()).and_then(|()| ground.cache_is_tidy());
         campaign.case(&format!("{}: {call}", fault.shown()), outcome);
     }

@@ -11,13 +11,13 @@ impl Folder for Repo<'_> {
         Ok(self.is_file(path).then(|| if path.file_name() == "manifest.json" { "{}" } else { self.0 }.to_owned()))
     }
 
-    fn is_file(&self, path: &RelPath) -> bool {
+    fn is_file(&self, path: &RelPath) -> Result<bool> {
         let files = ["Expertfile.toml", "manifest.json", "experts/css/manifest.json", "experts/sql/manifest.json"];
-        files.contains(&path.as_str()) || path.as_str() == "experts/own/Expertfile.toml"
+        Ok(files.contains(&path.as_str()) || path.as_str() == "experts/own/Expertfile.toml")
     }
 
-    fn is_dir(&self, path: &RelPath) -> bool {
-        ["experts", "experts/css", "experts/own", "experts/sql"].contains(&path.as_str())
+    fn is_dir(&self, path: &RelPath) -> Result<bool> {
+        Ok(["experts", "experts/css", "experts/own", "experts/sql"].contains(&path.as_str()))
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {

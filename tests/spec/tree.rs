@@ -51,13 +51,13 @@ impl Folder for Tree {
         Ok(self.0.get(path.as_str()).cloned())
     }
 
-    fn is_file(&self, path: &RelPath) -> bool {
-        self.0.contains_key(path.as_str())
+    fn is_file(&self, path: &RelPath) -> Result<bool> {
+        Ok(self.0.contains_key(path.as_str()))
     }
 
-    fn is_dir(&self, path: &RelPath) -> bool {
+    fn is_dir(&self, path: &RelPath) -> Result<bool> {
         let prefix = format!("{path}/");
-        self.0.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix))
+        Ok(self.0.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix)))
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
