@@ -22,6 +22,7 @@ use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, clashes, lock, requirements};
+use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -133,6 +134,7 @@ pub fn build(
     }
     let lock = lock::needed(workspace, &targets, options)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
+    remote(workspace, observer)?;
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
@@ -241,7 +243,8 @@ pub fn build(
     }
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let here = |key: &str| workspace.repo.experts.iter().any(|e| e.label() == key);
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
+        let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
@@ -273,6 +276,20 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
         outputs.extend(packages.map(|o| (workspace.root.join(o.seen.path), o.sha256)));
     }
     Ok(outputs)
+}
+
+/// This version speaks to no remote cache; an Expertfile that names one is told so, as gravely as it asks for.
+fn remote(workspace: &Workspace, observer: &mut dyn Observer) -> Result<()> {
+    let Some(remote) = &workspace.repo.cache.remote else { return Ok(()) };
+    let message = format!(
+        "`[cache.remote]` names `{}`, but this version speaks to no remote cache: results stay on this machine",
+        remote.url.value.0
+    );
+    if remote.on_error.value == OnError::Fail {
+        return Err(Error::Network { message, source: None });
+    }
+    observer.on(&Event::Notice { message });
+    Ok(())
 }
 
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {

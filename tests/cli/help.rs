@@ -19,14 +19,18 @@ fn the_program() {
     Verbs:
       build        Build the packages whose inputs changed (this is done without a verb)
       check        Validate experts and write no package
+      status       Show which experts are up to date, and what changed in the others
+      why          Say why an expert is stale, and why its packages were made anew
       package      Package one expert without an Expertfile
       inspect      Show what is in packages: identity, models, adapters, files, signature, tensors
       cat          Write one file of a package to stdout
       extract      Unpack a package into a folder, verified on the way
-      diff         Show what differs between two packages: manifest keys, files, tensors
+      diff         Show what differs between two packages, or an expert's folder and a package
+      repro        Rebuild a package from its expert's folder: the same bytes?
       verify       Verify packages: every hash, no file missing or extra, the signature
       keygen       Make an Ed25519 key pair for signing
       sign         Sign packages that exist; nothing but their manifest and signature changes
+      cache        Look after the cache: what it holds, what can go
       init         Write an Expertfile.toml for the experts found here
       config       Show every setting in force, and who set it
       explain      Explain a finding: why it matters, an example, the way out

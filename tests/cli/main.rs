@@ -11,4 +11,5 @@ mod packages;
 mod reports;
 mod settings;
 mod space;
+mod state;
 mod streams;

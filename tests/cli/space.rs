@@ -113,7 +113,8 @@ impl Space {
         let text = text.replace(&*self.folder.path().to_string_lossy(), "[SPACE]");
         let text = replace(&text, r"\b\d+\.\d+ s\b", "[TIME]");
         let text = replace(&text, r"ed25519:[0-9a-f]{64}", "ed25519:[KEY]");
-        replace(&text, r"\b[0-9a-f]{64}\b", "[SHA256]")
+        let text = replace(&text, r"\b[0-9a-f]{64}\b", "[SHA256]");
+        replace(&text, r"\b[0-9a-f]{12}\b", "[SHORT]")
     }
 }
 

@@ -11,7 +11,13 @@ fn an_expert_becomes_a_package_with_its_checksum_beside_it() {
     let space = Space::new();
     space.add("", &Expert::lora("expert-sql").soft_prompt("intro").file("tokenizer.json", "{}").file("notes.txt", "x"));
     let before = files_below(&space.path(""));
-    space.run("build").ok().did([1, 0, 0, 0]);
+    insta::assert_snapshot!(space.run("build").shown(), @r"
+    exit 0
+    --- stderr
+       built weights/expert-sql.v1.0.0.expert ([SIZE], 7 files, [TIME])
+    note: 2 notices (-v shows them)
+    built 1, restored 0, up to date 0, failed 0 in [TIME]
+    ");
 
     let mut after = before;
     after.extend(["weights/expert-sql.v1.0.0.expert".into(), "weights/expert-sql.v1.0.0.expert.sha256".into()]);

@@ -79,12 +79,6 @@ impl Expert {
         self.file(&path, soft_prompt(name))
     }
 
-    /// Without any soft prompt.
-    pub fn without_soft_prompts(mut self) -> Self {
-        self.files.retain(|path, _| !path.starts_with("soft_prompts/"));
-        self.set("/soft_prompts", json!([]))
-    }
-
     /// With this file.
     pub fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.files.insert(path.to_owned(), content.as_ref().to_vec());

@@ -20,5 +20,6 @@ mod examples;
 mod incremental;
 mod package_format;
 mod package_verb;
+mod readme;
 mod real;
 mod workspace;

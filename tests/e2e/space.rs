@@ -204,7 +204,7 @@ impl Ran {
         let mut text = format!("exit {}\n", self.code);
         for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !stream.is_empty() {
-                let _ = write!(text, "--- {name}\n{}", without_times(stream));
+                let _ = write!(text, "--- {name}\n{}", redacted(stream));
             }
         }
         text
@@ -216,10 +216,11 @@ fn below(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-/// The text with `[TIME]` for every time that something took.
-fn without_times(text: &str) -> String {
+/// The text with `[TIME]` for every time that something took, and `[SIZE]` for sizes, which the compressor decides.
+pub fn redacted(text: &str) -> String {
     let time = regex::Regex::new(r"\b\d+(\.\d+)? ?(µs|us|ms|s|min)\b").expect("a valid expression");
-    time.replace_all(text, "[TIME]").into_owned()
+    let size = regex::Regex::new(r"\b\d+(\.\d+)? (B|KiB|MiB)\b").expect("a valid expression");
+    size.replace_all(&time.replace_all(text, "[TIME]"), "[SIZE]").into_owned()
 }
 
 /// All files below a folder, as sorted paths relative to it.

@@ -32,8 +32,15 @@ Examples:
   expert-build diff old.expert new.expert
   expert-build diff old.expert new.expert --exit-code    exit code 1 if anything differs
   expert-build diff old.expert new.expert -v             every tensor that changed, and how far
+  expert-build diff dist/sql.expert experts/sql          the package, and what would be packaged now
 
 Hashes, and the signature over them, follow from the rest and are not told.";
+pub(super) const REPRO_MORE: &str = "\
+Examples:
+  expert-build repro weights/sql.v0.3.0.expert --manifest manifest.json
+  expert-build repro dist/sql.expert --manifest experts/sql/manifest.json
+
+Rebuilds with the package's own compression, into a temporary. The exit code is 1 if the bytes differ.";
 pub(super) const VERIFY_MORE: &str = "\
 Examples:
   expert-build verify dist/*.expert
@@ -62,7 +69,7 @@ pub struct Limit {
     pub max_size: Option<u64>,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = Size::from_text(text, &Base::Working);
     size.map(|size| size.0).map_err(|fault| match fault.help {
         Some(help) => format!("{}; {help}", fault.what),
@@ -138,12 +145,15 @@ pub struct ExtractArgs {
 /// `diff`
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The first package
+    /// A package, or the folder of an expert
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
-    /// The second package
+    /// What to compare it with: a package, or the folder of an expert
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+    /// Of a folder with several base models, take this one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -153,6 +163,17 @@ pub struct DiffArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+}
+
+/// `repro`
+#[derive(Debug, Args)]
+pub struct ReproArgs {
+    /// Package
+    #[arg(value_name = "PKG")]
+    pub package: PathBuf,
+    /// The manifest.json that it was made from
+    #[arg(long, value_name = "FILE")]
+    pub manifest: PathBuf,
 }
 
 /// `verify`

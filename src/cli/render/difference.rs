@@ -2,15 +2,15 @@
 
 use crate::cli::out::{BOLD, GREEN, RED, YELLOW, paint};
 use crate::cli::render::bytes;
-use crate::cli::render::diagnostic::printable;
+use crate::cli::render::diagnostic::{Look, printable};
 use crate::ops::diff::{Diff, FileChange, TensorChange, TensorState, WeightsChange};
 
 /// Longest value that is shown.
 const LONGEST: usize = 100;
 
 /// The difference; with `all`, every tensor.
-pub fn report(diff: &Diff, all: bool) -> String {
-    let (old, new) = (printable(&diff.old), printable(&diff.new));
+pub fn report(diff: &Diff, all: bool, look: &Look) -> String {
+    let (old, new) = (printable(&look.shown(&diff.old)), printable(&look.shown(&diff.new)));
     if diff.equal {
         return format!("{old} and {new} hold the same");
     }

@@ -13,6 +13,7 @@ use crate::cli::report::{Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
 use crate::ops::experts;
+use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::workspace::{self, Workspace};
 
 /// `build`
@@ -21,15 +22,28 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
     let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    let options = Options {
+        force: args.force,
+        dry_run: args.dry_run,
+        frozen: args.frozen,
+        locked: args.locked,
+        ..options(&args.work)
+    };
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
 }
 
 /// `check`
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = Options { check: true, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
+}
+
+/// `lock`
+pub fn lock(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let flags = strict(&args.work);
+    let options = options(&args.work);
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: true }.run(reports)
 }
 
 /// A flag that sets a key of the Expertfile: flag, key, value.
@@ -80,6 +94,8 @@ struct Run<'a> {
     flags: &'a [Flag],
     choice: &'a Choice,
     settings: &'a Settings,
+    /// Is Expertfile.lock written in the end?
+    lock: bool,
 }
 
 impl Run<'_> {
@@ -113,7 +129,12 @@ impl Run<'_> {
         let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
         let mut lines = Json::new(look);
         let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector };
-        let report = run(&workspace, &chosen, &self.options, exit::cancel_in_order(), &mut tee)?;
+        let cancel = exit::cancel_in_order();
+        let (report, written) = if self.lock {
+            write_lock(&workspace, &chosen, &self.options, cancel, &mut tee)?
+        } else {
+            (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
+        };
         for (expert, why) in &report.stale {
             tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
         }
@@ -130,11 +151,27 @@ impl Run<'_> {
         }
         drop(human);
         lines.finish()?;
+        if let Some(written) = written {
+            self.locked(&written, look)?;
+        }
         if interrupted {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok(exit::gravest([report.exit_code(), answer]))
+    }
+
+    /// Says what stands in the lock file now.
+    fn locked(&self, written: &Written, look: &Look) -> Result<()> {
+        if self.settings.json {
+            return json::answer(written);
+        }
+        if !self.settings.quiet {
+            let path = look.shown(&written.path.to_string_lossy());
+            let (all, changed) = (count(written.packages as u64, "package"), written.changed.len());
+            out::tell(&format!("{path} holds {all}, {changed} of them new or changed"));
+        }
+        Ok(())
     }
 
     fn mode(&self) -> Mode {

@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result};
-use crate::cli::args::{CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, SignArgs, Trust, VerifyArgs};
+use crate::cli::args::{
+    CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+};
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::{bytes, count, difference, inspection, json, verification};
 use crate::cli::settings::Settings;
 use crate::cli::{exit, out};
-use crate::ops::diff::{self as diff_op, Side};
+use crate::ops::diff as diff_op;
+use crate::ops::repro as repro_op;
+use crate::ops::unpacked;
 use crate::ops::verify as verify_op;
 use crate::ops::verify::{Options, Trusted};
 use crate::ops::{
@@ -66,14 +70,37 @@ pub fn verify(args: &VerifyArgs, settings: &Settings) -> Result<u8> {
 
 /// `diff`
 pub fn diff(args: &DiffArgs, settings: &Settings) -> Result<u8> {
-    let (old, new) = (Side::Package(args.old.clone()), Side::Package(args.new.clone()));
-    let diff = diff_op::diff(&old, &new, args.limit.limits())?;
+    let setup = settings.setup(&[]);
+    let side = |path: &Path| unpacked::side(&setup, path, args.model.as_deref());
+    let diff = diff_op::diff(&side(&args.old)?, &side(&args.new)?, args.limit.limits())?;
     if args.json || settings.json {
         json::answer(&diff)?;
     } else if !diff.equal || !settings.quiet {
-        out::answer(&difference::report(&diff, settings.verbose))?;
+        out::answer(&difference::report(&diff, settings.verbose, &Look::new(settings)))?;
     }
     Ok(u8::from(args.exit_code && !diff.equal))
+}
+
+/// `repro`
+pub fn repro(args: &ReproArgs, settings: &Settings) -> Result<u8> {
+    let repro = repro_op::repro(&settings.setup(&[]), &args.package, &args.manifest, exit::cancel_in_order())?;
+    if settings.json {
+        json::answer(&repro)?;
+    } else if repro.identical {
+        out::answer(&format!("identical: {}", repro.is))?;
+    } else {
+        let first = match &repro.first {
+            Some(member) => format!("the first member to differ is `{}`", printable(member)),
+            None => "the members are the same; compression or headers differ".to_owned(),
+        };
+        out::answer(&format!(
+            "different: {first}
+  package  {}
+  rebuild  {}",
+            repro.was, repro.is
+        ))?;
+    }
+    Ok(u8::from(!repro.identical))
 }
 
 /// `inspect`

@@ -9,8 +9,8 @@ use crate::cli::out::{self, BOLD, CYAN, DIM, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::render::{count, json};
 use crate::cli::settings::Settings;
+use crate::cli::verbs::opened;
 use crate::ops::init as init_op;
-use crate::ops::workspace::{self, Workspace};
 use crate::spec;
 
 /// `init`
@@ -37,36 +37,30 @@ pub fn init(args: &InitArgs, settings: &Settings) -> Result<u8> {
 
 /// `config`
 pub fn config(args: &ConfigArgs, settings: &Settings) -> Result<u8> {
-    let workspace = match Workspace::open(settings.setup(&[])) {
-        Err(error) if !error.diagnostics().is_empty() => {
-            let look = Look::new(settings).at(&workspace::nearest(&settings.here));
-            crate::cli::exit::tell(&error, None, &look);
-            return Ok(error.exit_code());
+    opened(settings, |workspace, _| {
+        if args.keys.is_empty() && !settings.json {
+            out::answer(spec::show(&workspace.repo, args.show_origin).trim_end())?;
+            return Ok(0);
         }
-        workspace => workspace?,
-    };
-    if args.keys.is_empty() && !settings.json {
-        out::answer(spec::show(&workspace.repo, args.show_origin).trim_end())?;
-        return Ok(0);
-    }
-    let rows = workspace.repo.rows();
-    for key in &args.keys {
-        if !rows.iter().any(|row| is(key, row)) {
-            let help = suggest::did_you_mean(key, rows.iter().map(|row| row.key.as_str()));
-            return Err(Error::Usage { message: format!("no value is set for `{key}`"), help });
+        let rows = workspace.repo.rows();
+        for key in &args.keys {
+            if !rows.iter().any(|row| is(key, row)) {
+                let help = suggest::did_you_mean(key, rows.iter().map(|row| row.key.as_str()));
+                return Err(Error::Usage { message: format!("no value is set for `{key}`"), help });
+            }
         }
-    }
-    for row in rows.iter().filter(|row| args.keys.is_empty() || args.keys.iter().any(|key| is(key, row))) {
-        if settings.json {
-            json::answer(row)?;
-            continue;
+        for row in rows.iter().filter(|row| args.keys.is_empty() || args.keys.iter().any(|key| is(key, row))) {
+            if settings.json {
+                json::answer(row)?;
+                continue;
+            }
+            let expert = row.expert.as_ref().map_or(String::new(), |expert| format!("{expert}: "));
+            let origin =
+                if args.show_origin { format!("  {}", paint(DIM, format!("# {}", row.origin))) } else { String::new() };
+            out::answer(&format!("{expert}{} = {}{origin}", row.key, row.value))?;
         }
-        let expert = row.expert.as_ref().map_or(String::new(), |expert| format!("{expert}: "));
-        let origin =
-            if args.show_origin { format!("  {}", paint(DIM, format!("# {}", row.origin))) } else { String::new() };
-        out::answer(&format!("{expert}{} = {}{origin}", row.key, row.value))?;
-    }
-    Ok(0)
+        Ok(0)
+    })
 }
 
 /// Is the key of this row meant? `cache.dir` and `dir` both mean `dir` of `[cache]`; `lints` all below it.
