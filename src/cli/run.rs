@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 use crate::cli::args::{Cli, Color, Verb, with_verb};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::{build, cache, package, packages, repo, state};
+use crate::cli::verbs::{build, cache, experts, package, packages, repo, state};
 use crate::cli::{exit, out};
 
 /// Runs `expert-build`.
@@ -70,6 +70,10 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Lock(args) => build::lock(&args, reports, settings),
         Verb::Status(args) => state::status(&args, settings),
         Verb::Why(args) => state::why(&args, settings),
+        Verb::Ls(args) => experts::ls(&args, settings),
+        Verb::Graph(args) => experts::graph(&args, settings),
+        Verb::Affected(args) => experts::affected(&args, settings),
+        Verb::Matrix(args) => experts::matrix(&args, settings),
         Verb::Package(args) => package::package(&args, settings),
         Verb::Inspect(args) => packages::inspect(&args, settings),
         Verb::Cat(args) => packages::cat(&args),

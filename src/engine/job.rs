@@ -32,8 +32,18 @@ pub struct Job {
     /// What the repo looked like when it was last built.
     index: Arc<Index>,
     open: Mutex<Option<Arc<Open>>>,
-    /// For each file of the plan: is it small?
-    expected: OnceLock<Vec<bool>>,
+    /// What the plan is made of.
+    expected: OnceLock<Expected>,
+    /// The expert's name, once its manifest was read.
+    name: OnceLock<String>,
+}
+
+/// What a plan is made of: an expert that has another shape when its turn comes cannot be built by it.
+#[derive(Debug, PartialEq, Eq)]
+struct Expected {
+    /// For each file: is it small?
+    files: Vec<bool>,
+    packages: usize,
 }
 
 /// What is held while a job is open.
@@ -68,7 +78,7 @@ pub struct PackageSlot {
 impl Job {
     /// The work on an expert, not yet begun.
     pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
-        Self { number, target, why, index, open: Mutex::new(None), expected: OnceLock::new() }
+        Self { number, target, why, index, open: Mutex::new(None), expected: OnceLock::new(), name: OnceLock::new() }
     }
 
     /// Opens the job, with the first look that was taken when it was planned or a new one.
@@ -78,10 +88,9 @@ impl Job {
             return Ok(Arc::clone(open));
         }
         let survey = Survey::take(&self.target)?;
-        let files = || survey.files.iter().map(SourceFile::is_small);
-        if self.expected.get().is_some_and(|expected| !files().eq(expected.iter().copied())) {
+        if self.expected.get().is_some_and(|expected| *expected != Expected::of(&survey)) {
             return Err(Error::Invalid(vec![
-                Diagnostic::new(&FILE_CHANGED, "files came, went or grew while the expert was waiting to be built")
+                Diagnostic::new(&FILE_CHANGED, "files or base models came, went or grew while the expert was waiting")
                     .help("build again when nothing changes the expert's folder"),
             ]));
         }
@@ -94,15 +103,15 @@ impl Job {
         *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
     }
 
-    /// Says which files the plan is made of.
-    pub fn expect(&self, files: Vec<bool>) {
-        let _ = self.expected.set(files);
+    /// Says what the plan is made of: this first look, or nothing where it failed.
+    pub fn expect(&self, survey: Option<&Survey>) {
+        let nothing = || Expected { files: Vec::new(), packages: 0 };
+        let _ = self.expected.set(survey.map_or_else(nothing, Expected::of));
     }
 
     /// How the user knows the expert: its name, or its folder while the manifest is not read.
     pub fn name(&self) -> String {
-        let open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        open.as_ref().map_or_else(|| self.target.key().to_owned(), |open| open.name(&self.target))
+        self.name.get().cloned().unwrap_or_else(|| self.target.key().to_owned())
     }
 
     /// Lets go of all that is held.
@@ -116,6 +125,7 @@ impl Job {
             let known = remembered(&previous, &self.path_in_repo(file.path.as_str()), &file.stat);
             FileSlot::new(file, &self.target.folder, known)
         });
+        let _ = survey.manifest.as_ref().filter(|m| !m.name.is_empty()).map(|m| self.name.set(m.name.clone()));
         Open {
             files: files.collect(),
             packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
@@ -177,6 +187,12 @@ impl Job {
             written,
             output: self.target.output_folder(),
         })
+    }
+}
+
+impl Expected {
+    fn of(survey: &Survey) -> Self {
+        Self { files: survey.files.iter().map(SourceFile::is_small).collect(), packages: survey.layouts.len() }
     }
 }
 

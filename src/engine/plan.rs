@@ -140,6 +140,15 @@ impl Plan {
         self.graph[NodeIndex::new(id)]
     }
 
+    /// All tasks of the job that this one belongs to: they have numbers in a row.
+    pub fn of_job(&self, id: usize) -> std::ops::Range<usize> {
+        let job = self.task(id).job();
+        let same = |id: &usize| self.task(*id).job() == job;
+        let before = (0..id).rev().take_while(same).count();
+        let after = (id..self.len()).take_while(same).count();
+        id - before..id + after
+    }
+
     /// Tasks that wait for this one.
     pub fn after(&self, id: usize) -> impl Iterator<Item = usize> + '_ {
         self.graph.edges(NodeIndex::new(id)).map(|edge| edge.target().index())
@@ -214,6 +223,11 @@ mod tests {
             assert!(at(Task::Archive { job: 1, package: 0 }) < at(Task::Archive { job: 0, package }));
         }
         assert_eq!(plan.len(), 8 + 4);
+        let jobs: Vec<usize> = (0..plan.len()).map(|id| plan.task(id).job()).collect();
+        for id in 0..plan.len() {
+            let own: Vec<usize> = (0..plan.len()).filter(|other| jobs[*other] == jobs[id]).collect();
+            assert_eq!(plan.of_job(id).collect::<Vec<_>>(), own);
+        }
         assert_eq!(Plan::new(&[shape(&[true], 1, &[])], false).len(), 3);
     }
 }

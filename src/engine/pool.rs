@@ -40,9 +40,9 @@ pub enum Next {
 }
 
 impl<'a> Pool<'a> {
-    /// An empty queue for so many threads.
+    /// An empty queue for so many threads, one at least.
     pub fn new(threads: usize, cancel: &'a AtomicBool) -> Self {
-        Self { queue: Mutex::default(), changed: Condvar::new(), cancel, threads }
+        Self { queue: Mutex::default(), changed: Condvar::new(), cancel, threads: threads.max(1) }
     }
 
     /// How many threads work.
@@ -72,9 +72,12 @@ impl<'a> Pool<'a> {
         self.lock().assists.pop_front()
     }
 
-    /// Takes back all tasks that no thread has begun.
-    pub fn drain(&self) -> BTreeSet<usize> {
-        std::mem::take(&mut self.lock().tasks)
+    /// Takes back those of these tasks that no thread has begun.
+    pub fn take_back(&self, which: impl Fn(usize) -> bool) -> BTreeSet<usize> {
+        let mut queue = self.lock();
+        let (taken, kept) = std::mem::take(&mut queue.tasks).into_iter().partition(|task| which(*task));
+        queue.tasks = kept;
+        taken
     }
 
     /// No more work: threads that wait go home.

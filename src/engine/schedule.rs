@@ -5,7 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -13,7 +13,7 @@ use crate::base::event::{Observer, Status};
 use crate::base::{Diagnostic, Error, Event, Result};
 use crate::engine::job::Job;
 use crate::engine::plan::{Plan, Task};
-use crate::engine::pool::Next;
+use crate::engine::pool::{Next, Pool};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::{Context, Done, archive, compose, hash, validate};
 
@@ -62,19 +62,27 @@ pub fn run(
     let (sender, receiver) = channel();
     let pool = context.pool;
     std::thread::scope(|scope| {
+        let _closing = Closing(pool);
         for thread in 0..pool.threads() {
             let sender = sender.clone();
             std::thread::Builder::new()
                 .name(format!("worker-{thread}"))
                 .spawn_scoped(scope, move || work(thread, plan, jobs, context, packages, &sender))
-                .map_err(|e| Error::io("start a thread of", ".", e))
-                .inspect_err(|_| pool.close())?;
+                .map_err(|e| Error::io("start a thread of", ".", e))?;
         }
         drop(sender);
-        let outcome = Coordinator::new(plan, jobs, context, keep_going, observer, finished).run(&receiver);
-        pool.close();
-        outcome
+        Coordinator::new(plan, jobs, context, keep_going, observer, finished).run(&receiver)
     })
+}
+
+/// Sends the workers home when the coordinator leaves, be it by an error or a panic of the observer: they are waited for.
+struct Closing<'p, 'c>(&'p Pool<'c>);
+
+impl Drop for Closing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.take_back(|_| true);
+        self.0.close();
+    }
 }
 
 fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, packages: bool, sender: &Sender<Message>) {
@@ -84,7 +92,11 @@ fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, package
         match context.pool.next() {
             Next::Closed => return,
             // A panic of an assist is told by its owner, who never gets its chunk.
-            Next::Assist(assist) => drop(catch_unwind(AssertUnwindSafe(|| assist(&mut scratch)))),
+            Next::Assist(assist) => {
+                if catch_unwind(AssertUnwindSafe(|| assist(&mut scratch))).is_err() {
+                    scratch = Scratch::default();
+                }
+            }
             Next::Task(id) => {
                 let task = plan.task(id);
                 let _ = sender.send(Message::Started { id, thread, at_us: now() });
@@ -142,6 +154,8 @@ struct Coordinator<'c, 'o, 'x> {
     state: Vec<State>,
     /// Tasks of each job that have not ended.
     left: Vec<usize>,
+    /// Jobs of which a task was skipped: they are never finished.
+    cut: BTreeSet<usize>,
     running: usize,
     stopping: bool,
     outcome: Outcome,
@@ -178,6 +192,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             waits: plan.waits(),
             state: vec![State::Waiting; plan.len()],
             left,
+            cut: BTreeSet::new(),
             running: 0,
             stopping: false,
             outcome: Outcome::default(),
@@ -201,8 +216,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                 self.skip(id);
             }
         }
-        self.outcome.skipped.sort_unstable();
-        self.outcome.skipped.dedup();
+        let failed = &self.outcome.failed;
+        self.outcome.skipped = self.cut.into_iter().filter(|job| !failed.contains_key(job)).collect();
         Ok(self.outcome)
     }
 
@@ -250,7 +265,6 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
         self.state[id] = State::Ended;
         let task = self.plan.task(id);
         let job = task.job();
-        self.left[job] -= 1;
         match result {
             Ok(done) => {
                 self.outcome.hits += done.hits;
@@ -284,7 +298,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                 if matches!(task, Task::Contents { .. }) {
                     self.tell_findings(job);
                 }
-                if self.left[job] == 0 && !self.outcome.failed.contains_key(&job) {
+                self.one_less(job);
+                if self.left[job] == 0 && !self.outcome.failed.contains_key(&job) && !self.cut.contains(&job) {
                     self.outcome.finished.push(job);
                     (self.finished)(&self.jobs[job])?;
                     self.jobs[job].close();
@@ -339,34 +354,42 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             found.folder.get_or_insert_with(|| self.jobs[job].target.key().to_owned());
             self.tell(found);
         }
-        if matches!(error, Error::Interrupted) || !self.keep_going {
-            self.stopping = true;
-            for waiting in self.context.pool.drain() {
-                self.running -= 1;
-                self.skip(waiting);
-            }
-        }
+        self.stopping |= matches!(error, Error::Interrupted) || !self.keep_going;
         // Of several failures of one job the first is its reason.
         self.outcome.failed.entry(job).or_insert(error);
-        let mut cut = vec![id];
-        while let Some(id) = cut.pop() {
-            let after: Vec<usize> = self.plan.after(id).collect();
-            for next in after {
-                if self.state[next] == State::Waiting {
-                    self.skip(next);
-                    cut.push(next);
-                }
+        // What the job's other tasks would make is of no use any more.
+        let own = self.plan.of_job(id);
+        let stopping = self.stopping;
+        for queued in self.context.pool.take_back(|task| stopping || own.contains(&task)) {
+            self.running -= 1;
+            self.skip(queued);
+        }
+        let mut cut: Vec<usize> = own.collect();
+        while let Some(next) = cut.pop() {
+            if self.state[next] == State::Waiting {
+                self.skip(next);
+            }
+            if self.state[next] != State::Queued {
+                cut.extend(self.plan.after(next).filter(|after| self.state[*after] == State::Waiting));
             }
         }
+        self.one_less(job);
         self.jobs[job].close();
     }
 
     fn skip(&mut self, id: usize) {
         self.state[id] = State::Skipped;
         let job = self.plan.task(id).job();
+        self.cut.insert(job);
+        self.one_less(job);
+    }
+
+    /// A task of the job is over. The last of one that cannot be finished lets go of what the job holds: a task that had
+    /// been begun when the job failed may have opened it again.
+    fn one_less(&mut self, job: usize) {
         self.left[job] -= 1;
-        if !self.outcome.failed.contains_key(&job) {
-            self.outcome.skipped.push(job);
+        if self.left[job] == 0 && (self.outcome.failed.contains_key(&job) || self.cut.contains(&job)) {
+            self.jobs[job].close();
         }
     }
 }

@@ -132,9 +132,9 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
+    remote(workspace, observer)?;
     let lock = lock::needed(workspace, &targets, options)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
-    remote(workspace, observer)?;
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
@@ -321,7 +321,9 @@ pub(crate) type Surveyed = Option<(Vec<bool>, Memo, Vec<PathBuf>)>;
 pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok()?;
+        let survey = Survey::take(&job.target).ok();
+        job.expect(survey.as_ref());
+        let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let output = |layout: &Layout| {
@@ -330,7 +332,6 @@ pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
         };
         let outputs = survey.layouts.iter().filter_map(output).collect();
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
-        job.expect(files.clone());
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }

@@ -5,6 +5,7 @@
 
 mod build;
 mod events;
+mod experts;
 mod help;
 mod legacy;
 mod packages;

@@ -1,9 +1,14 @@
 //! The verbs that ask about a repo, as library functions over temporary folders.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and says what it skips")]
-#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests own their effects and fail by panicking"
+)]
 
 mod affected;
+mod failing;
 mod list;
 mod lock;
 mod select;

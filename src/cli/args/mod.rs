@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod default_verb;
+mod experts;
 mod packages;
 mod repo;
 mod state;
@@ -16,6 +17,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
 pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
+pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
 pub use packages::{
     CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
 };
@@ -145,6 +147,18 @@ pub enum Verb {
     /// Build, then write Expertfile.lock: which bytes each version has
     #[command(after_help = build::LOCK_MORE)]
     Lock(CheckArgs),
+    /// List experts with version, state, models and tags
+    #[command(after_help = experts::LS_MORE)]
+    Ls(LsArgs),
+    /// Show who requires whom, or the tasks of a build
+    #[command(after_help = experts::GRAPH_MORE)]
+    Graph(GraphArgs),
+    /// List experts that differ from a commit, and those that require them
+    #[command(after_help = experts::AFFECTED_MORE)]
+    Affected(AffectedArgs),
+    /// Show the packages of all experts and base models as a table
+    #[command(after_help = experts::MATRIX_MORE)]
+    Matrix(MatrixArgs),
     /// Package one expert without an Expertfile
     #[command(after_help = build::PACKAGE_MORE)]
     Package(PackageArgs),

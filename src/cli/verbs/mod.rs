@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod experts;
 pub mod package;
 pub mod packages;
 pub mod repo;
