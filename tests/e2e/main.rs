@@ -18,6 +18,7 @@ mod cancel;
 mod determinism;
 mod examples;
 mod incremental;
+mod lock;
 mod package_format;
 mod package_verb;
 mod readme;
