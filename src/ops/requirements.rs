@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::codes::repo::REQUIREMENT_UNMET;
 use crate::base::{Diagnostic, Result};
 use crate::check::requires;
 use crate::ops::build::Memo;
@@ -64,6 +65,10 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
     for (at, mut found) in checked.found {
         let number = numbers[at];
         if !known.contains_key(&number) {
+            continue;
+        }
+        // A lone expert without an Expertfile has no repo that could have what it requires, and no place to say so.
+        if repo.expertfile.is_none() && repo.experts.len() == 1 && found.code == &REQUIREMENT_UNMET {
             continue;
         }
         let Some(severity) = repo.experts[number].lints().severity(found.code) else { continue };

@@ -134,6 +134,9 @@ pub struct CheckArgs {
     /// How to work.
     #[command(flatten)]
     pub work: Work,
+    /// First apply the safe edits that findings offer (fill in hashes and sizes, spell names as they should be)
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// How packages are compressed.
