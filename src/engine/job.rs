@@ -175,7 +175,7 @@ impl Job {
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
             let out = self.target.output_folder();
-            if disk == out || out.parent() == Some(&disk) {
+            if out.starts_with(&disk) {
                 written.push((folders.len(), disk, listed.fingerprint));
             }
             folders.push(Seen { path, stat: listed.stat.and_then(racy) });

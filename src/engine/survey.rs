@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::codes::files::FILE_MISSING;
+use crate::base::codes::files::{FILE_MISSING, PATH_CLASH};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
@@ -74,6 +74,12 @@ pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>, ours: &str) -> [u8;
     *hasher.finalize().as_bytes()
 }
 
+/// The name in this folder that leads to the folder of the packages; empty where none does.
+pub fn way_to<'o>(output: &'o Path, folder: &Path) -> &'o str {
+    let below = output.strip_prefix(folder).ok();
+    below.and_then(|below| below.iter().next()?.to_str()).unwrap_or_default()
+}
+
 /// What the first look told.
 #[derive(Debug)]
 pub struct Survey {
@@ -132,6 +138,7 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
+            found.extend(one_place_each(target, manifest, &layouts));
         }
         let mut files = BTreeMap::new();
         for member in layouts.iter().flat_map(|l| &l.members) {
@@ -155,6 +162,26 @@ impl Survey {
             at,
         })
     }
+}
+
+/// No two packages of the expert may have the same place.
+fn one_place_each(target: &Target, manifest: &Manifest, layouts: &[Layout]) -> Vec<Diagnostic> {
+    let (mut found, mut taken) = (Vec::new(), BTreeMap::new());
+    for layout in layouts {
+        let model = &manifest.base_models[layout.model];
+        match target.output(manifest, model) {
+            Err(wrong) => found.push(*wrong),
+            Ok(path) => {
+                if let Some(other) = taken.insert(path.clone(), &model.name) {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let message = format!("the packages for `{other}` and `{}` would both be `{name}`", model.name);
+                    let found_here = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                    found.push(found_here.help("give one of the base models a `slug` of its own in the Expertfile"));
+                }
+            }
+        }
+    }
+    found
 }
 
 fn missing(path: &Path) -> Error {
@@ -188,8 +215,7 @@ impl DiskTree {
         let root = self.root;
         let folder = |(path, listed): (Option<RelPath>, Listed)| {
             let disk = path.as_ref().map_or_else(|| root.clone(), |p| p.under(&root));
-            let ours = output.strip_prefix(&disk).ok().and_then(Path::to_str).unwrap_or_default();
-            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), ours);
+            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), way_to(output, &disk));
             ListedFolder { path, stat: listed.stat, fingerprint }
         };
         self.listed.into_inner().into_iter().map(folder).collect()

@@ -6,6 +6,7 @@
 mod affected;
 mod failing;
 mod list;
+mod rebuild;
 mod select;
 mod space;
 mod status;
