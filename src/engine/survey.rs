@@ -97,6 +97,8 @@ pub struct Survey {
     pub files: Vec<SourceFile>,
     /// Folders that were listed.
     pub folders: Vec<ListedFolder>,
+    /// Where packages go that do not go below the expert's folder.
+    pub outside: Vec<PathBuf>,
     /// What is wrong so far.
     pub found: Vec<Diagnostic>,
     /// When the look began, by the clock that stamps files.
@@ -128,7 +130,7 @@ impl Survey {
         };
         let (manifest, mut found) = Manifest::read(&bytes, manifest_path.as_str());
         let manifest = manifest.map(Arc::new);
-        let mut layouts = Vec::new();
+        let (mut layouts, mut outside) = (Vec::new(), Vec::new());
         if let Some(manifest) = &manifest {
             match target.models(manifest) {
                 Ok(models) => {
@@ -138,7 +140,8 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
-            found.extend(one_place_each(target, manifest, &layouts));
+            outside = places(target, manifest, &layouts, &mut found);
+            outside.retain(|path| !path.starts_with(folder));
         }
         let mut files = BTreeMap::new();
         for member in layouts.iter().flat_map(|l| &l.members) {
@@ -158,30 +161,31 @@ impl Survey {
             layouts,
             files: sources,
             folders: tree.seen(&target.output_folder()),
+            outside,
             found,
             at,
         })
     }
 }
 
-/// No two packages of the expert may have the same place.
-fn one_place_each(target: &Target, manifest: &Manifest, layouts: &[Layout]) -> Vec<Diagnostic> {
-    let (mut found, mut taken) = (Vec::new(), BTreeMap::new());
+/// Where the packages go: no two to the same place.
+fn places(target: &Target, manifest: &Manifest, layouts: &[Layout], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut taken = BTreeMap::new();
     for layout in layouts {
         let model = &manifest.base_models[layout.model];
         match target.output(manifest, model) {
             Err(wrong) => found.push(*wrong),
             Ok(path) => {
-                if let Some(other) = taken.insert(path.clone(), &model.name) {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Some(other) = taken.insert(path, &model.name) {
                     let message = format!("the packages for `{other}` and `{}` would both be `{name}`", model.name);
-                    let found_here = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
-                    found.push(found_here.help("give one of the base models a `slug` of its own in the Expertfile"));
+                    let clash = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                    found.push(clash.help("give one of the base models a `slug` of its own in the Expertfile"));
                 }
             }
         }
     }
-    found
+    taken.into_keys().collect()
 }
 
 fn missing(path: &Path) -> Error {

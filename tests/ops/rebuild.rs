@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use expert_build::base::{Diagnostic, Digest, Event, Sha256};
 use expert_build::ops::build::Options;
 use expert_build::ops::inspect::inspect;
+use expert_build::store::Index;
 
 use crate::space::{Space, options, touch, weights};
 
@@ -109,4 +111,69 @@ fn two_packages_of_an_expert_never_share_a_place() {
         "the packages for `one/Tiny` and `other/tiny` would both be `a-tiny.v1.0.0.expert`"
     );
     assert!(!space.path("experts/a/weights/a-tiny.v1.0.0.expert").exists());
+}
+
+#[test]
+fn two_experts_never_share_a_place() {
+    let space =
+        Space::new("[workspace]\nmembers = [\"experts/*\"]\nout-dir = \"dist\"\n[defaults]\nname = \"it.expert\"\n");
+    space.expert("experts/a", "a", 1, &[]);
+    space.expert("experts/b", "b", 2, &[]);
+    for _ in 0..2 {
+        let (report, _) = space.try_build(&options());
+        let report = report.unwrap();
+        assert_eq!((report.built + report.fresh, report.failed.len(), report.exit_code()), (1, 1, 4));
+        assert_eq!(report.failed[0].0, "experts/b");
+        assert_eq!(report.failed[0].1.diagnostics()[0].code.name, "duplicate-expert");
+    }
+}
+
+#[test]
+fn force_reads_what_the_index_thinks_it_knows() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    space.build();
+    // As if a file had changed and its stat had not, which no clock but a broken one allows.
+    let path = space.open().index;
+    let mut record = Index::load(&path).get("experts/a").unwrap().decode().unwrap();
+    for input in &mut record.inputs {
+        (input.digest, input.sha256) = (Digest::of(b"another"), Sha256::of(b"another"));
+    }
+    Index::save(&path, &[("experts/a".to_owned(), record)].into(), &|_| true).unwrap();
+    let (report, _) = space.try_build(&Options { force: true, ..options() });
+    let report = report.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(report.built, 1);
+}
+
+#[test]
+fn a_package_never_stands_beside_the_checksum_of_another() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    space.build();
+    let (package, checksum) = ("experts/a/weights/a.v1.0.0.expert", "experts/a/weights/a.v1.0.0.expert.sha256");
+    let before = space.read(package);
+    // A checksum that cannot be taken away.
+    std::fs::remove_file(space.path(checksum)).unwrap();
+    std::fs::create_dir(space.path(checksum)).unwrap();
+    space.write("experts/a/README.md", b"# new\n");
+    let (report, _) = space.try_build(&options());
+    assert_eq!(report.unwrap().failed.len(), 1);
+    assert!(space.read(package) == before, "it was replaced");
+}
+
+#[test]
+fn a_restored_package_tells_the_same_findings() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    let told = || -> Vec<Diagnostic> {
+        let (report, events) = space.try_build(&options());
+        assert!(report.unwrap().failed.is_empty());
+        let found = |event| if let Event::Diagnostic(found) = event { Some(*found) } else { None };
+        events.into_iter().filter_map(found).collect()
+    };
+    let first = told();
+    assert!(first.iter().any(|found| found.source.is_some()), "{first:?}");
+    std::fs::remove_file(space.path("experts/a/weights/a.v1.0.0.expert")).unwrap();
+    assert_eq!(told(), first);
 }
