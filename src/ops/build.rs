@@ -91,6 +91,9 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
+    /// Where they lie, if not below its own folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 impl Memo {
@@ -105,6 +108,7 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: survey.layouts.len(),
+            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         }
     }
 
@@ -157,7 +161,10 @@ pub fn build(
                 }
                 known.insert(chosen[i], memo);
             }
-            Verdict::Stale(why) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index))),
+            Verdict::Stale(why) => {
+                let job = Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index));
+                jobs.push(if options.force { job.reading_all() } else { job });
+            }
         }
     }
     for found in told {
