@@ -2,7 +2,7 @@
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
 use crate::cli::exit;
 use crate::cli::out::{self, RED, paint};
 use crate::cli::render::count;
@@ -12,6 +12,7 @@ use crate::cli::render::json::{self, Json};
 use crate::cli::report::{Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
+use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::workspace::{self, Workspace};
 use crate::ops::{experts, fix};
 
@@ -21,8 +22,14 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
     let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    let options = Options {
+        force: args.force,
+        dry_run: args.dry_run,
+        frozen: args.frozen,
+        locked: args.locked,
+        ..options(&args.work)
+    };
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
 }
 
 /// `check`
@@ -32,7 +39,14 @@ pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Resul
     if args.fix {
         mend(args, &flags, settings)?;
     }
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
+}
+
+/// `lock`
+pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let flags = strict(&args.work);
+    let options = options(&args.work);
+    Run { options, flags: &flags, choice: &args.choice, settings, lock: true }.run(reports)
 }
 
 /// Applies the safe edits of what a silent check finds, and says which.
@@ -105,6 +119,8 @@ struct Run<'a> {
     flags: &'a [Flag],
     choice: &'a Choice,
     settings: &'a Settings,
+    /// Is Expertfile.lock written in the end?
+    lock: bool,
 }
 
 impl Run<'_> {
@@ -138,7 +154,12 @@ impl Run<'_> {
         let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
         let mut lines = Json::new(look);
         let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector };
-        let report = run(&workspace, &chosen, &self.options, exit::cancel_in_order(), &mut tee)?;
+        let cancel = exit::cancel_in_order();
+        let (report, written) = if self.lock {
+            write_lock(&workspace, &chosen, &self.options, cancel, &mut tee)?
+        } else {
+            (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
+        };
         for (expert, why) in &report.stale {
             tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
         }
@@ -155,11 +176,27 @@ impl Run<'_> {
         }
         drop(human);
         lines.finish()?;
+        if let Some(written) = written {
+            self.locked(&written, look)?;
+        }
         if interrupted {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok(exit::gravest([report.exit_code(), answer]))
+    }
+
+    /// Says what stands in the lock file now.
+    fn locked(&self, written: &Written, look: &Look) -> Result<()> {
+        if self.settings.json {
+            return json::answer(written);
+        }
+        if !self.settings.quiet {
+            let path = look.shown(&written.path.to_string_lossy());
+            let (all, changed) = (count(written.packages as u64, "package"), written.changed.len());
+            out::tell(&format!("{path} holds {all}, {changed} of them new or changed"));
+        }
+        Ok(())
     }
 
     fn mode(&self) -> Mode {
