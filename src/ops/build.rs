@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
+use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
 use crate::engine::layout::Layout;
@@ -90,6 +91,9 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
+    /// Where they lie, if not below its own folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 impl Memo {
@@ -104,6 +108,7 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: survey.layouts.len(),
+            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         }
     }
 
@@ -156,7 +161,10 @@ pub fn build(
                 }
                 known.insert(chosen[i], memo);
             }
-            Verdict::Stale(why) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index))),
+            Verdict::Stale(why) => {
+                let job = Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index));
+                jobs.push(if options.force { job.reading_all() } else { job });
+            }
         }
     }
     for found in told {
@@ -197,7 +205,16 @@ pub fn build(
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
-        report.stale = jobs.iter().map(|job| (job.name(), job.why.clone())).collect();
+        for (job, shape) in jobs.iter().zip(&shapes) {
+            // By stat alone a touched file looks changed; whoever asks without building wants to know.
+            let same = |e: Explained| e.is_same();
+            let touched =
+                !options.force && Explained::of(&workspace.root, &job.target, &index, &workspace.cache).is_ok_and(same);
+            match touched {
+                true => report.fresh += shape.packages.max(1),
+                false => report.stale.push((job.name(), job.why.clone())),
+            }
+        }
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod excerpt;
 pub mod experts;
 pub mod extract;
+pub mod fix;
 pub mod graph;
 pub mod graph_svg;
 pub mod history;

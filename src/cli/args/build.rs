@@ -145,6 +145,20 @@ pub struct CheckArgs {
     /// How to work.
     #[command(flatten)]
     pub work: Work,
+    /// First apply the safe edits that findings offer (fill in hashes and sizes, spell names as they should be)
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// What to lock.
+#[derive(Debug, Args, Clone, Default)]
+pub struct LockArgs {
+    /// Which experts.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
 }
 
 /// How packages are compressed.

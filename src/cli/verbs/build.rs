@@ -1,8 +1,8 @@
 //! `build` and `check`.
 
 use crate::base::event::Observer;
-use crate::base::{Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
+use crate::base::{Diagnostic, Error, Event, Result};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
 use crate::cli::exit;
 use crate::cli::out::{self, RED, paint};
 use crate::cli::render::count;
@@ -12,9 +12,9 @@ use crate::cli::render::json::{self, Json};
 use crate::cli::report::{Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
-use crate::ops::experts;
 use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::workspace::{self, Workspace};
+use crate::ops::{experts, fix};
 
 /// `build`
 pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
@@ -36,14 +36,39 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = Options { check: true, ..options(&args.work) };
+    if args.fix {
+        mend(args, &flags, settings)?;
+    }
     Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
 }
 
 /// `lock`
-pub fn lock(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = options(&args.work);
     Run { options, flags: &flags, choice: &args.choice, settings, lock: true }.run(reports)
+}
+
+/// Applies the safe edits of what a silent check finds, and says which.
+fn mend(args: &CheckArgs, flags: &[Flag], settings: &Settings) -> Result<()> {
+    let workspace = Workspace::open(settings.setup(flags))?;
+    let chosen = experts::select(&workspace, &args.choice.selectors, settings::cores())?;
+    // Nothing from the cache: what it keeps of findings has no edits.
+    let options = Options { check: true, force: true, keep_going: true, ..options(&args.work) };
+    let mut heard: Vec<Event> = Vec::new();
+    run(&workspace, &chosen, &options, exit::cancel_in_order(), &mut heard)?;
+    let found: Vec<Diagnostic> = heard
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Diagnostic(found) => Some(*found),
+            _ => None,
+        })
+        .collect();
+    for fixed in fix::fix(&workspace.root, &found)? {
+        let file = fixed.file.strip_prefix(&workspace.root).unwrap_or(&fixed.file);
+        out::tell(&format!("fixed {}: {}", file.display(), fixed.codes.join(", ")));
+    }
+    Ok(())
 }
 
 /// A flag that sets a key of the Expertfile: flag, key, value.

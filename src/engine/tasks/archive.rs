@@ -15,7 +15,7 @@ use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_dam
 use crate::engine::tasks::{Context, Done, compose, hash};
 use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
-use crate::store::{ActionKey, Stat, fs, output};
+use crate::store::{ActionKey, Output, Stat, fs, output};
 
 /// Puts the package in its place.
 pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
@@ -79,7 +79,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            output.commit()?;
+            put_in_place(output)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -161,7 +161,7 @@ impl Work<'_> {
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        output.commit()?;
+                        put_in_place(output)?;
                         done.status = Status::Done;
                     }
                     let members = self.members();
@@ -288,6 +288,12 @@ fn path(text: &str) -> Result<RelPath> {
 /// The signature in the composed manifest, as the entry `signature.sig` has it.
 fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<Arc<str>> {
     Some(composed.root().pointer("/integrity/signature")?.as_str()?.into())
+}
+
+/// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
+fn put_in_place(output: Output) -> Result<()> {
+    fs::remove(&side_path(output.target()))?;
+    output.commit().map(drop)
 }
 
 /// Writes `<package>.sha256` in the form of `sha256sum -c`, if it is not there.
