@@ -23,5 +23,6 @@ mod package_format;
 mod package_verb;
 mod readme;
 mod real;
+mod timings;
 mod watch;
 mod workspace;

@@ -17,7 +17,9 @@ Without a selector: the experts below this folder, else those of `default-member
 Examples:
   expert-build                           build what is stale
   expert-build build -n                  show what is stale and why
-  expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures";
+  expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures
+  expert-build --watch                   build again at every save
+  expert-build --timings                 build, and write expert-build-timings.html";
 
 pub(super) const CHECK_MORE: &str = "\
 Examples:
@@ -85,6 +87,12 @@ pub struct BuildArgs {
     /// Fail with exit code 1 where a version in Expertfile.lock would get other content
     #[arg(long)]
     pub locked: bool,
+    /// Stay, and build again whenever something was saved, until ctrl-C
+    #[arg(long, conflicts_with_all = ["force", "dry_run", "frozen"])]
+    pub watch: bool,
+    /// Draw where the time went, as one HTML page, or for Perfetto if PATH ends in .json [default: expert-build-timings.html]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "expert-build-timings.html")]
+    pub timings: Vec<PathBuf>,
     /// Put packages into this folder [default: each expert's weights/]
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,

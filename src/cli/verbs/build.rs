@@ -1,20 +1,24 @@
 //! `build` and `check`.
 
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result};
 use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
 use crate::cli::exit;
-use crate::cli::out::{self, RED, paint};
+use crate::cli::out::{self, DIM, RED, paint};
 use crate::cli::render::count;
-use crate::cli::render::diagnostic::Look;
+use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
-use crate::cli::report::{Collector, Reports};
+use crate::cli::report::{Collector, Reports, timings};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
 use crate::ops::lock::{Written, lock as write_lock};
+use crate::ops::timings::{Around, Timings};
 use crate::ops::workspace::{self, Workspace};
-use crate::ops::{experts, fix};
+use crate::ops::{experts, fix, watch};
 
 /// `build`
 pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
@@ -29,7 +33,8 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
         locked: args.locked,
         ..options(&args.work)
     };
-    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
+    let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings, lock: false };
+    if args.watch { run.watch(reports) } else { run.run(reports) }
 }
 
 /// `check`
@@ -39,14 +44,14 @@ pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Resul
     if args.fix {
         mend(args, &flags, settings)?;
     }
-    Run { options, flags: &flags, choice: &args.choice, settings, lock: false }.run(reports)
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: false }.run(reports)
 }
 
 /// `lock`
 pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = options(&args.work);
-    Run { options, flags: &flags, choice: &args.choice, settings, lock: true }.run(reports)
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: true }.run(reports)
 }
 
 /// Applies the safe edits of what a silent check finds, and says which.
@@ -118,6 +123,8 @@ struct Run<'a> {
     options: Options,
     flags: &'a [Flag],
     choice: &'a Choice,
+    /// Where to draw where the time went.
+    timings: &'a [PathBuf],
     settings: &'a Settings,
     /// Is Expertfile.lock written in the end?
     lock: bool,
@@ -125,27 +132,51 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn run(&self, reports: &[String]) -> Result<u8> {
+        Ok(self.once(reports)?.0)
+    }
+
+    /// Builds again and again, until it is interrupted.
+    fn watch(&self, reports: &[String]) -> Result<u8> {
+        let setup = self.settings.setup(self.flags);
+        let mut cycle = |cycle: &watch::Cycle| {
+            if !self.settings.json && !self.settings.quiet && cycle.number > 1 {
+                let more = cycle.changed.len().saturating_sub(1);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                // Nothing is told where the system heard of more changes than it could remember.
+                let first = cycle.changed.first().map_or("files", String::as_str);
+                out::tell(&paint(DIM, format!("{}{more} changed", printable(first))));
+            }
+            let (_, outcome) = self.once(reports)?;
+            if !self.settings.json && !self.settings.quiet && !exit::cancel_in_order().load(Ordering::Relaxed) {
+                out::tell(&paint(DIM, "waiting for changes; ctrl-C ends"));
+            }
+            outcome
+        };
+        watch::watch(&setup, &mut cycle, exit::cancel_in_order()).map(|()| 0)
+    }
+
+    /// One build, told and reported: the exit code, and what became of it.
+    fn once(&self, reports: &[String]) -> Result<(u8, Result<Report>)> {
         let mut reports = Reports::parse(reports, self.settings)?;
         let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
         let mut collector = reports.wanted().then(Collector::default);
-        let outcome = self.work(&mut look, collector.as_mut());
-        let code = match outcome {
-            Ok(code) => code,
+        let (code, outcome) = match self.work(&mut look, collector.as_mut()) {
+            Ok((code, report)) => (code, Ok(report)),
             Err(error) => {
                 tell(self.settings, &error, None, &look)?;
                 if let Some(collector) = &mut collector {
                     collector.failed(None, &error);
                 }
-                error.exit_code()
+                (error.exit_code(), Err(error))
             }
         };
         if let Some(collector) = &collector {
             reports.write(collector, code, &look)?;
         }
-        Ok(code)
+        Ok((code, outcome))
     }
 
-    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<u8> {
+    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<(u8, Report)> {
         let workspace = Workspace::open(self.settings.setup(self.flags))?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
@@ -153,7 +184,11 @@ impl Run<'_> {
         let (json, mode) = (self.settings.json, self.mode());
         let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
         let mut lines = Json::new(look);
-        let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector };
+        let mut tee = Tee {
+            shown: if json { &mut lines } else { &mut human },
+            collector,
+            all: (!self.timings.is_empty()).then(Vec::new),
+        };
         let cancel = exit::cancel_in_order();
         let (report, written) = if self.lock {
             write_lock(&workspace, &chosen, &self.options, cancel, &mut tee)?
@@ -174,6 +209,7 @@ impl Run<'_> {
             }
             tell(self.settings, error, Some(expert), look)?;
         }
+        let events = tee.all.take();
         drop(human);
         lines.finish()?;
         if let Some(written) = written {
@@ -182,8 +218,11 @@ impl Run<'_> {
         if interrupted {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
+        if let Some(events) = &events {
+            timings::write(&Timings::of(events, &Around::of(&workspace, &chosen)?), self.timings, self.settings, look)?;
+        }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
-        Ok(exit::gravest([report.exit_code(), answer]))
+        Ok((exit::gravest([report.exit_code(), answer]), report))
     }
 
     /// Says what stands in the lock file now.
@@ -257,6 +296,8 @@ pub fn tell(settings: &Settings, error: &Error, expert: Option<&str>, look: &Loo
 struct Tee<'a> {
     shown: &'a mut dyn Observer,
     collector: Option<&'a mut Collector>,
+    /// Every event, where they are wanted.
+    all: Option<Vec<Event>>,
 }
 
 impl Observer for Tee<'_> {
@@ -264,6 +305,9 @@ impl Observer for Tee<'_> {
         self.shown.on(event);
         if let Some(collector) = &mut self.collector {
             collector.on(event);
+        }
+        if let Some(all) = &mut self.all {
+            all.push(event.clone());
         }
     }
 }
