@@ -23,7 +23,7 @@ pub struct Needs {
 
 /// Checks the requirements of the chosen experts, which are `known`. Others are read where the index does not know them.
 pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Result<Needs> {
-    let mut needs = one_place_each(workspace, known);
+    let mut needs = one_place_each(workspace, index, known);
     let repo = &workspace.repo;
     let nobody = known.values().all(|m| m.requires.is_empty() && m.incompatible_with.is_empty());
     if nobody && known.len() < 2 {
@@ -83,12 +83,19 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
 }
 
 /// Experts that would write over a package of another one: the second of each two.
-fn one_place_each(workspace: &Workspace, known: &BTreeMap<usize, Memo>) -> Needs {
+fn one_place_each(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Needs {
     let (mut needs, mut taken) = (Needs::default(), BTreeMap::new());
+    if known.values().any(|memo| !memo.outside.is_empty()) {
+        // Experts that are not built now have their packages there as well.
+        for (number, expert) in workspace.repo.experts.iter().enumerate().filter(|(n, _)| !known.contains_key(n)) {
+            let memo = remembered(&workspace.root, index, expert).unwrap_or_default();
+            taken.extend(memo.outside.into_iter().map(|place| (place, number)));
+        }
+    }
     for (number, memo) in known {
         for place in &memo.outside {
-            let Some(other) = taken.insert(place, number).filter(|other| *other != number) else { continue };
-            let other = workspace.repo.experts[*other].label();
+            let Some(other) = taken.insert(place.clone(), *number).filter(|other| other != number) else { continue };
+            let other = workspace.repo.experts[other].label();
             let message = format!("its package `{place}` is also that of the expert in `{other}`");
             let mut found = Diagnostic::new(&DUPLICATE_EXPERT, message)
                 .help("give one of the two another name, or put `{name}`, `{version}` and `{model}` into the `name` of packages");
