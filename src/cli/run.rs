@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 use crate::cli::args::{Cli, Color, Verb, with_verb};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::{build, package, packages, repo, state};
+use crate::cli::verbs::{build, cache, experts, package, packages, repo, state};
 use crate::cli::{exit, out};
 
 /// Runs `expert-build`.
@@ -69,6 +69,10 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Check(args) => build::check(&args, reports, settings),
         Verb::Status(args) => state::status(&args, settings),
         Verb::Why(args) => state::why(&args, settings),
+        Verb::Ls(args) => experts::ls(&args, settings),
+        Verb::Graph(args) => experts::graph(&args, settings),
+        Verb::Affected(args) => experts::affected(&args, settings),
+        Verb::Matrix(args) => experts::matrix(&args, settings),
         Verb::Package(args) => package::package(&args, settings),
         Verb::Inspect(args) => packages::inspect(&args, settings),
         Verb::Cat(args) => packages::cat(&args),
@@ -78,6 +82,7 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Verify(args) => packages::verify(&args, settings),
         Verb::Keygen(args) => packages::keygen(&args, settings),
         Verb::Sign(args) => packages::sign(&args, settings),
+        Verb::Cache(args) => cache::cache(&args, settings),
         Verb::Init(args) => repo::init(&args, settings),
         Verb::Config(args) => repo::config(&args, settings),
         Verb::Explain(args) => repo::explain(&args, settings),

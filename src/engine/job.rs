@@ -180,7 +180,8 @@ impl Job {
         }
         let mut folders = Vec::new();
         let mut written = Vec::new();
-        for listed in &survey.folders {
+        // A folder that is missing appears with a change of its parent, which is listed too.
+        for listed in survey.folders.iter().filter(|listed| listed.stat.is_some()) {
             let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));

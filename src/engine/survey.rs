@@ -230,6 +230,10 @@ impl DiskTree {
             return Ok(());
         }
         let path = folder.map_or_else(|| self.root.clone(), |f| f.under(&self.root));
+        // Whoever looks for something in a folder that is missing must hear of its coming: from its parent.
+        if let Some(folder) = folder {
+            self.list(folder.parent().as_ref())?;
+        }
         // The stat comes first: what changes between it and the listing is noticed next time.
         let stat = Stat::following(&path).ok();
         let (mut names, mut unreadable) = (BTreeMap::new(), Vec::new());

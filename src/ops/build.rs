@@ -9,9 +9,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
-use crate::base::{Diagnostic, Error, Event, Result, Sha256};
+use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
+use crate::engine::layout::Layout;
+use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
 use crate::engine::survey::{SourceFile, Survey};
@@ -19,7 +21,8 @@ use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, requirements};
+use crate::ops::{cache, clashes, lock, requirements};
+use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -35,6 +38,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Something stale is a failure, and nothing is built.
     pub frozen: bool,
+    /// Fail where a version in Expertfile.lock would get other bytes.
+    pub locked: bool,
     /// Validate, write no package.
     pub check: bool,
 }
@@ -64,7 +69,7 @@ impl Report {
     /// The exit code: of several failures the gravest.
     pub fn exit_code(&self) -> u8 {
         let codes: Vec<u8> = self.failed.iter().map(|(_, e)| e.exit_code()).collect();
-        [101, 130, 5, 4, 11, 3, 2].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
+        [101, 130, 5, 4, 11, 3, 2, 1].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
     }
 }
 
@@ -131,16 +136,28 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
+    remote(workspace, observer)?;
+    let lock = lock::needed(workspace, &targets, options)?;
+    let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
     let mut known = BTreeMap::new();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut told) = (Vec::new(), Vec::new());
     for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
         match verdict {
             Verdict::Fresh(memo) => {
                 let memo = Memo::decode(&memo).unwrap_or_default();
-                report.fresh += memo.packages.max(1);
+                match lock::hold(limits, &index, target) {
+                    Ok(found) => {
+                        report.fresh += memo.packages.max(1);
+                        told.extend(found);
+                    }
+                    Err(error) => {
+                        told.extend(error.diagnostics().iter().cloned());
+                        report.failed.push((memo.name.clone(), error));
+                    }
+                }
                 known.insert(chosen[i], memo);
             }
             Verdict::Stale(why) => {
@@ -149,9 +166,21 @@ pub fn build(
             }
         }
     }
+    for found in told {
+        report.warnings += usize::from(found.severity == Severity::Warning);
+        observer.on(&Event::Diagnostic(Box::new(found)));
+    }
+    if !report.failed.is_empty() && !options.keep_going {
+        report.skipped = jobs.iter().map(Job::name).collect();
+        finish(observer, &report, &schedule::Outcome::default(), started);
+        return Ok(report);
+    }
     let surveyed = survey(&jobs, options.jobs);
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
-    let needs = requirements::check(workspace, &index, &known)?;
+    let mut needs = requirements::check(workspace, &index, &known)?;
+    for (expert, found) in clashes::outputs(workspace, &index, &jobs, &surveyed) {
+        needs.unmet.entry(expert).or_default().push(found);
+    }
     for warning in needs.warnings {
         report.warnings += 1;
         observer.on(&Event::Diagnostic(Box::new(warning)));
@@ -189,6 +218,7 @@ pub fn build(
         force: options.force,
         started,
         flights: Flights::default(),
+        limits,
         written: std::sync::Mutex::default(),
     };
     let mut records: BTreeMap<String, Finished> = BTreeMap::new();
@@ -208,9 +238,19 @@ pub fn build(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    let copies = clashes::copies(workspace, &index, &records);
+    for (expert, found) in copies {
+        report.warnings += usize::from(found.severity == Severity::Warning);
+        observer.on(&Event::Diagnostic(Box::new(found.clone())));
+        if clashes::is_error(&found) {
+            // It is not done with: the next run looks at it again.
+            records.remove(&expert);
+            report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
+        }
+    }
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
-        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(|e| e.label()).collect();
+        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
         let here = |key: &str| labels.contains(key);
         if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
             observer.on(&Event::Notice {
@@ -245,6 +285,20 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
     Ok(outputs)
 }
 
+/// This version speaks to no remote cache; an Expertfile that names one is told so, as gravely as it asks for.
+fn remote(workspace: &Workspace, observer: &mut dyn Observer) -> Result<()> {
+    let Some(remote) = &workspace.repo.cache.remote else { return Ok(()) };
+    let message = format!(
+        "`[cache.remote]` names `{}`, but this version speaks to no remote cache: results stay on this machine",
+        remote.url.value.0
+    );
+    if remote.on_error.value == OnError::Fail {
+        return Err(Error::Network { message, source: None });
+    }
+    observer.on(&Event::Notice { message });
+    Ok(())
+}
+
 fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
     observer.on(&Event::RunFinish {
         checked: report.checked,
@@ -265,8 +319,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// What a first look tells the planner: for each file whether it is small, and what other experts must know.
-pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
+/// What a first look tells the planner: for each file whether it is small, what other experts must know, and where
+/// packages go.
+pub(crate) type Surveyed = Option<(Vec<bool>, Memo, Vec<PathBuf>)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
 /// manifests goes; of a repo larger than that they are taken again.
@@ -278,11 +333,16 @@ pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
         let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
+        let output = |layout: &Layout| {
+            let manifest = survey.manifest.as_ref()?;
+            job.target.output(manifest, &manifest.base_models[layout.model]).ok()
+        };
+        let outputs = survey.layouts.iter().filter_map(output).collect();
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
-        Some((files, memo))
+        Some((files, memo, outputs))
     })
 }
 
@@ -292,7 +352,7 @@ pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usi
     for (job, surveyed) in jobs.iter().zip(surveyed) {
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
-        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
+        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo, _)| (files, memo.packages));
         shapes.push(Shape { files, packages, after: before });
     }
     shapes

@@ -12,7 +12,8 @@ use crate::engine::record;
 use crate::engine::schedule::Outcome;
 use crate::ops::workspace::Workspace;
 use crate::store::counters::Counters;
-use crate::store::gc::{self, Collected, Entry, Held, Kind, Limits, Total};
+pub use crate::store::gc::Collected;
+use crate::store::gc::{self, Entry, Held, Kind, Limits, Total};
 use crate::store::{LocalCache, fs};
 
 /// What was not used for so many days is collected, unless the caller says otherwise.

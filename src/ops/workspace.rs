@@ -287,11 +287,11 @@ impl Folder for DiskFolder {
     }
 
     fn is_file(&self, path: &RelPath) -> bool {
-        fs::is_file(&self.path(Some(path)))
+        self.stat(path).is_some_and(|stat| stat.is_file())
     }
 
     fn is_dir(&self, path: &RelPath) -> bool {
-        fs::is_dir(&self.path(Some(path)))
+        self.stat(path).is_some_and(|stat| stat.is_dir())
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {

@@ -150,20 +150,31 @@ pub fn now() -> i64 {
 }
 
 /// A folder on the disk, for those who only know relative paths.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DiskFolder {
     root: PathBuf,
+    /// The folder itself, open: asking for paths relative to it is cheaper than by their whole names.
+    handle: Option<File>,
 }
 
 impl DiskFolder {
     /// The folder at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        Self { handle: File::open(&root).ok(), root }
     }
 
     /// Its path.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What a path below it leads to, links followed.
+    pub fn stat(&self, path: &RelPath) -> Option<Stat> {
+        match &self.handle {
+            Some(handle) => Stat::following_below(handle, path.as_str()).ok(),
+            None => Stat::following(&path.under(&self.root)).ok(),
+        }
     }
 
     /// The path on the disk of a file below it.

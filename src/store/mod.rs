@@ -12,6 +12,7 @@ pub mod local;
 pub mod output;
 pub mod package_file;
 pub mod stat;
+pub mod watcher;
 
 pub use cache::{ActionKey, BlobWriter, Cache};
 pub use fs::DiskFolder;

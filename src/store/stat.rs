@@ -69,6 +69,11 @@ impl Stat {
         Self::at(dir, path, flags)
     }
 
+    /// Of what a path relative to an open folder leads to.
+    pub fn following_below(dir: &impl std::os::fd::AsFd, path: &str) -> io::Result<Self> {
+        Self::at(dir, path, AtFlags::empty())
+    }
+
     fn at(dir: impl std::os::fd::AsFd, path: impl rustix::path::Arg, flags: AtFlags) -> io::Result<Self> {
         let x = rustix::fs::statx(dir, path, flags | AtFlags::STATX_DONT_SYNC, MASK)?;
         let nanos =

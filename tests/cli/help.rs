@@ -21,6 +21,10 @@ fn the_program() {
       check        Validate experts and write no package
       status       Show which experts are up to date, and what changed in the others
       why          Say why an expert is stale, and why its packages were made anew
+      ls           List experts with version, state, models and tags
+      graph        Show who requires whom, or the tasks of a build
+      affected     List experts that differ from a commit, and those that require them
+      matrix       Show the packages of all experts and base models as a table
       package      Package one expert without an Expertfile
       inspect      Show what is in packages: identity, models, adapters, files, signature, tensors
       cat          Write one file of a package to stdout
@@ -30,6 +34,7 @@ fn the_program() {
       verify       Verify packages: every hash, no file missing or extra, the signature
       keygen       Make an Ed25519 key pair for signing
       sign         Sign packages that exist; nothing but their manifest and signature changes
+      cache        Look after the cache: what it holds, what can go
       init         Write an Expertfile.toml for the experts found here
       config       Show every setting in force, and who set it
       explain      Explain a finding: why it matters, an example, the way out

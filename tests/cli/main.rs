@@ -1,9 +1,11 @@
 //! The programs as users run them: a sealed environment, and what they print, write and answer.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests own their effects")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
 mod build;
 mod events;
+mod experts;
 mod help;
 mod legacy;
 mod packages;

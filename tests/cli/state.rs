@@ -104,3 +104,30 @@ fn a_package_is_compared_with_its_folder() {
       rebuild  [SHA256]
     "#);
 }
+
+#[test]
+fn the_cache_can_be_looked_after() {
+    let space = Space::workspace();
+    space.x("");
+    std::fs::remove_file(space.path(PACKAGE)).unwrap();
+    space.x("");
+    let path = space.stdout("cache path");
+    assert_eq!(space.redacted(&path), "[SPACE]/cache/expert-build\n");
+    let stats = space.stdout("cache stats");
+    assert!(stats.contains("builds    2: "), "{stats}");
+    let stats: serde_json::Value = serde_json::from_str(&space.stdout("cache stats --message-format json")).unwrap();
+    assert!(stats["hits"].as_u64().unwrap() > 0 && stats["results"]["files"].as_u64().unwrap() >= 2, "{stats}");
+    assert!(space.x("cache verify").contains(": 0 damaged"));
+    let gc = space.x("cache gc --max-size 0 --max-age 0");
+    assert!(gc.starts_with("exit 0") && gc.contains("removed "), "{gc}");
+    let cleared = space.x("cache clear");
+    assert!(cleared.starts_with("exit 0") && cleared.contains("removed "), "{cleared}");
+    assert!(space.stdout("cache stats").contains("contents         0 B  0 files"));
+    insta::assert_snapshot!(space.x("cache gc --max-age soon"), @r#"
+    exit 2
+    --- stderr
+    error: invalid value 'soon' for '--max-age <DAYS>': invalid digit found in string
+
+    For more information, try '--help'.
+    "#);
+}

@@ -45,7 +45,7 @@ impl Observer for Seen {
 pub fn run(repo: &Path, cache: &Path) -> (Report, Seen) {
     let setup = Setup { directory: repo.into(), cache_dir: cache.into(), ..Setup::default() };
     let workspace = Workspace::open(setup).unwrap();
-    let options = Options { jobs: 2, keep_going: false, force: false, dry_run: false, frozen: false, check: false };
+    let options = Options { jobs: 2, ..Options::default() };
     let mut seen = Seen::default();
     let report = build(&workspace, &workspace.defaults(), &options, &AtomicBool::new(false), &mut seen).unwrap();
     (report, seen)
@@ -115,4 +115,35 @@ fn the_same_file_in_two_experts_is_compressed_once() {
         both.segments_made,
         alone.segments_made
     );
+}
+
+/// The same, as a script that reads `--message-format json` sees it.
+#[test]
+fn the_events_of_the_program_say_so_too() {
+    let (first, mut second) = (checkout(), checkout());
+    second.share_cache(&first);
+    let events = |space: &Space| -> Vec<serde_json::Value> {
+        let ran = space.run("--message-format json build").ok();
+        let events: Vec<serde_json::Value> =
+            ran.stdout.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+        assert!(events.iter().all(|event| event["v"] == 1), "{}", ran.stdout);
+        assert_eq!(events.first().unwrap()["reason"], "run-start");
+        assert_eq!(events.last().unwrap()["reason"], "run-finish");
+        events
+    };
+    let of = |events: &[serde_json::Value], reason: &str, key: &str| -> Vec<String> {
+        let wanted = events.iter().filter(|event| event["reason"] == reason);
+        wanted.map(|event| event[key].as_str().expect("a text").to_owned()).collect()
+    };
+    let made = events(&first);
+    assert_eq!(of(&made, "artifact", "status"), ["done"; 3]);
+    assert_eq!(made.last().unwrap()["built"], 3);
+    let restored = events(&second);
+    assert_eq!(of(&restored, "artifact", "status"), ["cached"; 3]);
+    assert_eq!(restored.last().unwrap()["restored"], 3);
+    assert_eq!(restored.last().unwrap()["cache_misses"], 0, "every result was in the cache");
+    let segments: u64 = restored.iter().filter_map(|event| event["segments_made"].as_u64()).sum();
+    assert_eq!(segments, 0);
+    let again = events(&second);
+    assert!(of(&again, "task-start", "task").is_empty() && of(&again, "artifact", "path").is_empty());
 }

@@ -22,4 +22,5 @@ mod package_format;
 mod package_verb;
 mod readme;
 mod real;
+mod watch;
 mod workspace;

@@ -110,7 +110,7 @@ pub fn weights(seed: u8) -> Vec<u8> {
         name("B"): { "dtype": "F32", "shape": [4, 2], "data_offsets": [32, 64] },
     });
     let mut header = header.to_string().into_bytes();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(b' ');
     }
     let mut file = (header.len() as u64).to_le_bytes().to_vec();

@@ -1,7 +1,9 @@
 //! The arguments of `expert-build`, as clap reads them: the verbs and what they have in common.
 
 mod build;
+mod cache;
 mod default_verb;
+mod experts;
 mod packages;
 mod repo;
 mod state;
@@ -13,7 +15,9 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
+pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
+pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
 pub use packages::{
     CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
 };
@@ -140,6 +144,18 @@ pub enum Verb {
     /// Say why an expert is stale, and why its packages were made anew
     #[command(after_help = state::WHY_MORE)]
     Why(WhyArgs),
+    /// List experts with version, state, models and tags
+    #[command(after_help = experts::LS_MORE)]
+    Ls(LsArgs),
+    /// Show who requires whom, or the tasks of a build
+    #[command(after_help = experts::GRAPH_MORE)]
+    Graph(GraphArgs),
+    /// List experts that differ from a commit, and those that require them
+    #[command(after_help = experts::AFFECTED_MORE)]
+    Affected(AffectedArgs),
+    /// Show the packages of all experts and base models as a table
+    #[command(after_help = experts::MATRIX_MORE)]
+    Matrix(MatrixArgs),
     /// Package one expert without an Expertfile
     #[command(after_help = build::PACKAGE_MORE)]
     Package(PackageArgs),
@@ -167,6 +183,9 @@ pub enum Verb {
     /// Sign packages that exist; nothing but their manifest and signature changes
     #[command(after_help = packages::SIGN_MORE)]
     Sign(SignArgs),
+    /// Look after the cache: what it holds, what can go
+    #[command(after_help = cache::CACHE_MORE)]
+    Cache(CacheArgs),
     /// Write an Expertfile.toml for the experts found here
     #[command(after_help = repo::INIT_MORE)]
     Init(InitArgs),

@@ -69,7 +69,7 @@ pub struct Limit {
     pub max_size: Option<u64>,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = Size::from_text(text, &Base::Working);
     size.map(|size| size.0).map_err(|fault| match fault.help {
         Some(help) => format!("{}; {help}", fault.what),

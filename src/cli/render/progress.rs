@@ -23,7 +23,7 @@ impl Progress {
     pub fn new(shown: bool) -> Self {
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let line = ProgressBar::with_draw_target(None, target);
-        line.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is constant"));
+        line.set_style(ProgressStyle::with_template("{wide_msg} {elapsed}").expect("the template is constant"));
         if shown {
             line.enable_steady_tick(Duration::from_millis(100));
         }
@@ -98,7 +98,6 @@ mod tests {
                 after: Vec::new(),
                 thread: 0,
                 at_us: 0,
-                after: Vec::new(),
             });
         }
         assert_eq!(progress.text(), r"[0/3] sql: hash file\u{1b}0 (and 1 more)");

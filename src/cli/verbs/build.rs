@@ -38,7 +38,7 @@ pub type Flag = (&'static str, &'static str, String);
 /// What all runs have in common.
 pub fn options(work: &Work) -> Options {
     let jobs = work.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()));
-    Options { jobs, keep_going: work.keep_going, force: false, dry_run: false, frozen: false, check: false }
+    Options { jobs, keep_going: work.keep_going, ..Options::default() }
 }
 
 /// The key that `--strict` sets.

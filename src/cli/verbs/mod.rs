@@ -1,6 +1,8 @@
 //! One function per verb: arguments in, the library called, answers printed, exit code out.
 
 pub mod build;
+pub mod cache;
+pub mod experts;
 pub mod package;
 pub mod packages;
 pub mod repo;

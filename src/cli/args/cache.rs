@@ -1,0 +1,50 @@
+//! The arguments of `cache`.
+
+use clap::{Args, Subcommand};
+
+use crate::cli::args::packages::size;
+
+pub(super) const CACHE_MORE: &str = "\
+Examples:
+  expert-build cache stats               what it holds and what it saved
+  expert-build cache gc --max-size 5GiB --max-age 30
+  expert-build cache clear               costs time only: nothing in it cannot be made again
+
+Builds keep it within `[cache] max-size` by themselves, at most once a day.";
+
+/// `cache`
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub verb: CacheVerb,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheVerb {
+    /// Show what it holds and what it saved
+    Stats,
+    /// Remove what was not used for long, and what is over its size
+    Gc(GcArgs),
+    /// Read everything in it and remove what is damaged
+    Verify,
+    /// Remove everything from it
+    Clear,
+    /// Print where it lies
+    Path,
+}
+
+/// `cache gc`
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Bring it down to this [default: `max-size` of `[cache]`]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Bring it down to so many files
+    #[arg(long, value_name = "N")]
+    pub max_files: Option<u64>,
+    /// Remove what was not used for so many days [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    pub max_age: Option<u64>,
+}
