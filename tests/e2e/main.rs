@@ -15,6 +15,7 @@ mod build;
 mod cache_gc;
 mod cache_shared;
 mod cancel;
+mod ci_examples;
 mod determinism;
 mod examples;
 mod incremental;
