@@ -39,7 +39,7 @@ fn links_do_not_make_an_expert_stale() {
     let (report, _) = space.try_build(&Options { frozen: true, ..options() });
     assert_eq!(report.unwrap().stale, []);
     // Both what a link leads to and where it leads are watched.
-    touch(&space.path("elsewhere/a/docs/LICENSE"));
+    space.write("elsewhere/a/docs/LICENSE", b"one and more");
     let stale = || space.try_build(&Options { frozen: true, ..options() }).0.unwrap().stale.len();
     assert_eq!(stale(), 1);
     space.build();
