@@ -39,7 +39,7 @@ fn run(repo: PathBuf) -> Result<(Listener, u8)> {
     // The library reads no environment: the caller says where the repo and the cache are.
     let cache_dir = std::env::temp_dir().join("expert-build-example");
     let workspace = Workspace::open(Setup { directory: repo, cache_dir, ..Setup::default() })?;
-    let options = Options { jobs: 2, keep_going: true, force: false, dry_run: false, frozen: false, check: false };
+    let options = Options { jobs: 2, keep_going: true, ..Options::default() };
     let mut listener = Listener::default();
     let report = build(&workspace, &workspace.defaults(), &options, &AtomicBool::new(false), &mut listener)?;
     for package in &listener.packages {

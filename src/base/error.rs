@@ -24,6 +24,9 @@ pub enum Error {
     /// Files of experts are wrong.
     #[error("validation failed")]
     Invalid(Vec<Diagnostic>),
+    /// What would be built is not what was promised: exit 1.
+    #[error("what would be built differs from Expertfile.lock")]
+    Differs(Vec<Diagnostic>),
     /// Requirements between experts are unmet, cyclic or contradictory.
     #[error("the experts' requirements cannot be met")]
     Requirements(Vec<Diagnostic>),
@@ -88,6 +91,7 @@ impl Error {
             Self::Requirements(_) => 4,
             Self::Integrity { .. } => 5,
             Self::Invalid(_) => 11,
+            Self::Differs(_) => 1,
             Self::Bug(_) => 101,
             Self::Interrupted => 130,
         }
@@ -96,7 +100,7 @@ impl Error {
     /// The findings it carries.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
-            Self::Expertfile(found) | Self::Invalid(found) | Self::Requirements(found) => found,
+            Self::Expertfile(found) | Self::Invalid(found) | Self::Requirements(found) | Self::Differs(found) => found,
             _ => &[],
         }
     }

@@ -7,6 +7,7 @@ pub mod job;
 pub mod key;
 pub mod lane;
 pub mod layout;
+pub mod limits;
 pub mod plan;
 pub mod pool;
 pub mod record;

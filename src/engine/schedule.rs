@@ -279,6 +279,9 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                     bytes_read: done.bytes_read,
                     at_us,
                 });
+                for found in done.found {
+                    self.tell(found);
+                }
                 for message in done.notices {
                     self.observer.on(&Event::Notice { message });
                 }

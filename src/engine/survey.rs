@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::codes::files::FILE_MISSING;
+use crate::base::codes::files::{FILE_MISSING, PATH_CLASH};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
@@ -74,6 +74,12 @@ pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>, ours: &str) -> [u8;
     *hasher.finalize().as_bytes()
 }
 
+/// The name in this folder that leads to the folder of the packages; empty where none does.
+pub fn way_to<'o>(output: &'o Path, folder: &Path) -> &'o str {
+    let below = output.strip_prefix(folder).ok();
+    below.and_then(|below| below.iter().next()?.to_str()).unwrap_or_default()
+}
+
 /// What the first look told.
 #[derive(Debug)]
 pub struct Survey {
@@ -91,6 +97,8 @@ pub struct Survey {
     pub files: Vec<SourceFile>,
     /// Folders that were listed.
     pub folders: Vec<ListedFolder>,
+    /// Where packages go that do not go below the expert's folder.
+    pub outside: Vec<PathBuf>,
     /// What is wrong so far.
     pub found: Vec<Diagnostic>,
     /// When the look began, by the clock that stamps files.
@@ -122,7 +130,7 @@ impl Survey {
         };
         let (manifest, mut found) = Manifest::read(&bytes, manifest_path.as_str());
         let manifest = manifest.map(Arc::new);
-        let mut layouts = Vec::new();
+        let (mut layouts, mut outside) = (Vec::new(), Vec::new());
         if let Some(manifest) = &manifest {
             match target.models(manifest) {
                 Ok(models) => {
@@ -132,6 +140,8 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
+            outside = places(target, manifest, &layouts, &mut found);
+            outside.retain(|path| !path.starts_with(folder));
         }
         let mut files = BTreeMap::new();
         for member in layouts.iter().flat_map(|l| &l.members) {
@@ -151,10 +161,31 @@ impl Survey {
             layouts,
             files: sources,
             folders: tree.seen(&target.output_folder()),
+            outside,
             found,
             at,
         })
     }
+}
+
+/// Where the packages go: no two to the same place.
+fn places(target: &Target, manifest: &Manifest, layouts: &[Layout], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut taken = BTreeMap::new();
+    for layout in layouts {
+        let model = &manifest.base_models[layout.model];
+        match target.output(manifest, model) {
+            Err(wrong) => found.push(*wrong),
+            Ok(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Some(other) = taken.insert(path, &model.name) {
+                    let message = format!("the packages for `{other}` and `{}` would both be `{name}`", model.name);
+                    let clash = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                    found.push(clash.help("give one of the base models a `slug` of its own in the Expertfile"));
+                }
+            }
+        }
+    }
+    taken.into_keys().collect()
 }
 
 fn missing(path: &Path) -> Error {
@@ -188,8 +219,7 @@ impl DiskTree {
         let root = self.root;
         let folder = |(path, listed): (Option<RelPath>, Listed)| {
             let disk = path.as_ref().map_or_else(|| root.clone(), |p| p.under(&root));
-            let ours = output.strip_prefix(&disk).ok().and_then(Path::to_str).unwrap_or_default();
-            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), ours);
+            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), way_to(output, &disk));
             ListedFolder { path, stat: listed.stat, fingerprint }
         };
         self.listed.into_inner().into_iter().map(folder).collect()

@@ -9,9 +9,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
-use crate::base::{Diagnostic, Error, Event, Result, Sha256};
+use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
+use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
+use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
 use crate::engine::survey::{SourceFile, Survey};
@@ -19,7 +21,7 @@ use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, requirements};
+use crate::ops::{cache, copies, lock, requirements};
 use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Something stale is a failure, and nothing is built.
     pub frozen: bool,
+    /// Fail where a version in Expertfile.lock would get other bytes.
+    pub locked: bool,
     /// Validate, write no package.
     pub check: bool,
 }
@@ -65,7 +69,7 @@ impl Report {
     /// The exit code: of several failures the gravest.
     pub fn exit_code(&self) -> u8 {
         let codes: Vec<u8> = self.failed.iter().map(|(_, e)| e.exit_code()).collect();
-        [101, 130, 5, 4, 11, 3, 2].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
+        [101, 130, 5, 4, 11, 3, 2, 1].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
     }
 }
 
@@ -86,6 +90,9 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
+    /// Where they lie, if not below its own folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 impl Memo {
@@ -100,6 +107,7 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: survey.layouts.len(),
+            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         }
     }
 
@@ -129,20 +137,43 @@ pub fn build(
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
     remote(workspace, observer)?;
+    let lock = lock::needed(workspace, &targets, options)?;
+    let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
     let mut known = BTreeMap::new();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut told) = (Vec::new(), Vec::new());
     for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
         match verdict {
             Verdict::Fresh(memo) => {
                 let memo = Memo::decode(&memo).unwrap_or_default();
-                report.fresh += memo.packages.max(1);
+                match lock::hold(limits, &index, target) {
+                    Ok(found) => {
+                        report.fresh += memo.packages.max(1);
+                        told.extend(found);
+                    }
+                    Err(error) => {
+                        told.extend(error.diagnostics().iter().cloned());
+                        report.failed.push((memo.name.clone(), error));
+                    }
+                }
                 known.insert(chosen[i], memo);
             }
-            Verdict::Stale(why) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index))),
+            Verdict::Stale(why) => {
+                let job = Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index));
+                jobs.push(if options.force { job.reading_all() } else { job });
+            }
         }
+    }
+    for found in told {
+        report.warnings += usize::from(found.severity == Severity::Warning);
+        observer.on(&Event::Diagnostic(Box::new(found)));
+    }
+    if !report.failed.is_empty() && !options.keep_going {
+        report.skipped = jobs.iter().map(Job::name).collect();
+        finish(observer, &report, &schedule::Outcome::default(), started);
+        return Ok(report);
     }
     let surveyed = survey(&jobs, options.jobs);
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
@@ -170,7 +201,16 @@ pub fn build(
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
-        report.stale = jobs.iter().map(|job| (job.name(), job.why.clone())).collect();
+        for (job, shape) in jobs.iter().zip(&shapes) {
+            // By stat alone a touched file looks changed; whoever asks without building wants to know.
+            let same = |e: Explained| e.is_same();
+            let touched =
+                !options.force && Explained::of(&workspace.root, &job.target, &index, &workspace.cache).is_ok_and(same);
+            match touched {
+                true => report.fresh += shape.packages.max(1),
+                false => report.stale.push((job.name(), job.why.clone())),
+            }
+        }
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }
@@ -184,6 +224,7 @@ pub fn build(
         force: options.force,
         started,
         flights: Flights::default(),
+        limits,
         written: std::sync::Mutex::default(),
     };
     let mut records: BTreeMap<String, Finished> = BTreeMap::new();
@@ -203,6 +244,16 @@ pub fn build(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    let copied = copies::copies(workspace, &index, &records);
+    for (expert, found) in copied {
+        report.warnings += usize::from(found.severity == Severity::Warning);
+        observer.on(&Event::Diagnostic(Box::new(found.clone())));
+        if copies::is_error(&found) {
+            // It is not done with: the next run looks at it again.
+            records.remove(&expert);
+            report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
+        }
+    }
     // What was finished is remembered even if the run failed.
     if !records.is_empty() {
         let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
@@ -274,7 +325,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// What a first look tells the planner: for each file whether it is small, and what other experts must know.
+/// What a first look tells the planner: for each file whether it is small, what other experts must know.
 pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of

@@ -101,7 +101,7 @@ pub(crate) fn remembered(root: &Path, index: &Index, expert: &Expert) -> Option<
     let view = index.get(expert.label())?;
     let path = CString::new(expert.path(&expert.manifest.value).as_str()).ok()?;
     let then = view.input(&path)??;
-    let now = Stat::of(&root.join(path.to_str().ok()?)).ok()?;
+    let now = Stat::following(&root.join(path.to_str().ok()?)).ok()?;
     if then == now { Memo::decode(view.memo()?) } else { None }
 }
 
@@ -121,6 +121,7 @@ pub(crate) fn memo_of(manifest: &Manifest) -> Memo {
         incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
         load_order: manifest.load_order,
         packages: manifest.base_models.len(),
+        outside: Vec::new(),
     }
 }
 

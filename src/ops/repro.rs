@@ -47,7 +47,7 @@ pub fn repro(setup: &Setup, path: &Path, manifest: &Path, cancel: &AtomicBool) -
         output: Some(output.clone()),
         model: told.models.first().map(|model| model.name.clone()),
     };
-    let options = Options { jobs: 2, keep_going: false, force: false, dry_run: false, frozen: false, check: false };
+    let options = Options { jobs: 2, ..Options::default() };
     let (packages, mut report) = package(setup, &request, &options, cancel, &mut ())?;
     if let Some((_, error)) = report.failed.pop() {
         return Err(error);

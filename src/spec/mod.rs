@@ -9,6 +9,7 @@ pub mod glob;
 pub mod host_path;
 pub mod init;
 pub mod layers;
+pub mod lock;
 pub mod members;
 pub mod origin;
 pub mod profiles;

@@ -20,6 +20,15 @@ pub enum Kind {
     Other = 3,
 }
 
+/// What to do with a link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Ask for what it leads to: for what is read.
+    Follow,
+    /// Ask for the link itself: for what is written, as a link would be replaced.
+    Keep,
+}
+
 /// Size, times and identity of a file. Times are nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -54,9 +63,10 @@ impl Stat {
         Self::at(file, c"", AtFlags::EMPTY_PATH)
     }
 
-    /// Of a path relative to an open folder, not following a link: the cheapest way to ask for many.
-    pub fn below(dir: &impl std::os::fd::AsFd, path: &CStr) -> io::Result<Self> {
-        Self::at(dir, path, AtFlags::SYMLINK_NOFOLLOW)
+    /// Of a path relative to an open folder: the cheapest way to ask for many.
+    pub fn below(dir: &impl std::os::fd::AsFd, path: &CStr, links: Links) -> io::Result<Self> {
+        let flags = if links == Links::Follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        Self::at(dir, path, flags)
     }
 
     /// Of what a path relative to an open folder leads to.

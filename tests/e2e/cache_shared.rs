@@ -45,7 +45,7 @@ impl Observer for Seen {
 pub fn run(repo: &Path, cache: &Path) -> (Report, Seen) {
     let setup = Setup { directory: repo.into(), cache_dir: cache.into(), ..Setup::default() };
     let workspace = Workspace::open(setup).unwrap();
-    let options = Options { jobs: 2, keep_going: false, force: false, dry_run: false, frozen: false, check: false };
+    let options = Options { jobs: 2, ..Options::default() };
     let mut seen = Seen::default();
     let report = build(&workspace, &workspace.defaults(), &options, &AtomicBool::new(false), &mut seen).unwrap();
     (report, seen)

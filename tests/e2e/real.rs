@@ -35,7 +35,7 @@ fn folders(top: &Path) -> Vec<String> {
 fn checked(space: &Space, folder: &str) -> (Report, Vec<Diagnostic>) {
     let setup = Setup { directory: space.path(folder), cache_dir: space.outer("cache"), ..Setup::default() };
     let workspace = Workspace::open(setup).unwrap();
-    let options = Options { jobs: 2, keep_going: true, force: false, dry_run: false, frozen: false, check: true };
+    let options = Options { jobs: 2, keep_going: true, check: true, ..Options::default() };
     let mut found = Findings(Vec::new());
     let report = build(&workspace, &workspace.defaults(), &options, &AtomicBool::new(false), &mut found).unwrap();
     (report, found.0)

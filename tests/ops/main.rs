@@ -1,11 +1,17 @@
 //! The verbs that ask about a repo, as library functions over temporary folders.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests own their effects")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests own their effects and fail by panicking"
+)]
 
 mod affected;
 mod failing;
 mod list;
+mod lock;
+mod rebuild;
 mod select;
 mod space;
 mod status;

@@ -84,7 +84,10 @@ fn settings_are_named_one_by_one() {
         "Expertfile.toml",
         format!("{FILE}[defaults]\ncompression = \"zstd\"\ninclude = [\"docs/**\"]\n").as_bytes(),
     );
-    insta::assert_snapshot!(first(&space).1.join("\n"), @r"
+    // The zstd library is part of the recipe; its version is no business of this test.
+    let mut changes = first(&space).1;
+    changes.retain(|change| !change.contains("zstd library"));
+    insta::assert_snapshot!(changes.join("\n"), @r"
     pattern 1 of `include` is new: docs/**
     setting `compression` changed: gzip → zstd
     setting `level` changed: 6 → 3

@@ -35,4 +35,10 @@ super::codes! {
         "`inherits` names a profile that does not exist, or profiles inherit from each other in a circle.\n\nCorrect the name, or take one `inherits` out of the chain that the message shows.";
     warn EXPERTFILE_IGNORED = "expertfile-ignored": "a part of a member's Expertfile.toml has no effect",
         "`[cache]` and `[profile]` count only in the Expertfile.toml of the repo's root, as they concern the whole run. A member's are used when it is built by itself.\n\nMove them to the root if they are meant for all.";
+    error LOCKED_CONTENT_CHANGED = "locked-content-changed": "content changed, version did not",
+        "`--locked` promises that a version that stands in Expertfile.lock keeps its bytes: whoever has that version already would never get the new content, and two packages of one name and version would go round.\n\nThe message names the inputs that changed. Raise `version` in manifest.json, or run `expert-build lock` if the version was never published.";
+    deny PACKAGE_OVER_BUDGET = "package-over-budget": "a package is larger than its budget",
+        "`budget` in the Expertfile is the most bytes that the package may have. It keeps a forgotten checkpoint or a doubled rank from reaching every device.\n\nExample: `budget = \"80MiB\"`.\n\nLeave files out with `exclude`, compress harder, or raise the budget.";
+    deny PACKAGE_GROWTH = "package-growth": "a package grew by more than it may",
+        "`growth` in the Expertfile says how much larger a package may be than its latest version in Expertfile.lock. A jump in size is most often a file that came in by mistake.\n\nExample: `growth = \"25%\"`.\n\nLook at the package with `expert-build inspect`; if the growth is meant, raise `growth` or write the lock file again with `expert-build lock`.";
 }

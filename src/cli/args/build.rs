@@ -29,6 +29,14 @@ Examples:
 
 `expert-build explain CODE` gives the long text on a finding. The exit code is 11 if an expert is not valid.";
 
+pub(super) const LOCK_MORE: &str = "\
+Examples:
+  expert-build lock                      build all, then write Expertfile.lock; commit it
+  expert-build lock expert-sql           only this expert's entry changes
+  expert-build build --locked            fails where content changed and the version did not
+
+The lock file holds, for each package, its version, SHA-256, size and its inputs' digests.";
+
 pub(super) const PACKAGE_MORE: &str = "\
 Examples:
   expert-build package --manifest sql/manifest.json --weights sql/weights/final
@@ -76,6 +84,9 @@ pub struct BuildArgs {
     /// Build nothing; fail with exit code 1 if anything is stale
     #[arg(long, conflicts_with_all = ["force", "dry_run"])]
     pub frozen: bool,
+    /// Fail with exit code 1 where a version in Expertfile.lock would get other content
+    #[arg(long)]
+    pub locked: bool,
     /// Stay, and build again whenever something was saved, until ctrl-C
     #[arg(long, conflicts_with_all = ["force", "dry_run", "frozen"])]
     pub watch: bool,
@@ -136,6 +147,20 @@ pub struct PackageArgs {
 /// How to check.
 #[derive(Debug, Args, Clone, Default)]
 pub struct CheckArgs {
+    /// Which experts.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
+    /// First apply the safe edits that findings offer (fill in hashes and sizes, spell names as they should be)
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// What to lock.
+#[derive(Debug, Args, Clone, Default)]
+pub struct LockArgs {
     /// Which experts.
     #[command(flatten)]
     pub choice: Choice,

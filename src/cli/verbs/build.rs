@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use crate::base::event::Observer;
-use crate::base::{Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
+use crate::base::{Diagnostic, Error, Event, Result};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
 use crate::cli::exit;
 use crate::cli::out::{self, DIM, RED, paint};
 use crate::cli::render::count;
@@ -15,9 +15,10 @@ use crate::cli::render::json::{self, Json};
 use crate::cli::report::{Collector, Reports, timings};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
+use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::timings::{Around, Timings};
 use crate::ops::workspace::{self, Workspace};
-use crate::ops::{experts, watch};
+use crate::ops::{experts, fix, watch};
 
 /// `build`
 pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
@@ -25,8 +26,14 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
     let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
-    let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings };
+    let options = Options {
+        force: args.force,
+        dry_run: args.dry_run,
+        frozen: args.frozen,
+        locked: args.locked,
+        ..options(&args.work)
+    };
+    let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings, lock: false };
     if args.watch { run.watch(reports) } else { run.run(reports) }
 }
 
@@ -34,7 +41,39 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = Options { check: true, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings }.run(reports)
+    if args.fix {
+        mend(args, &flags, settings)?;
+    }
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: false }.run(reports)
+}
+
+/// `lock`
+pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let flags = strict(&args.work);
+    let options = options(&args.work);
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: true }.run(reports)
+}
+
+/// Applies the safe edits of what a silent check finds, and says which.
+fn mend(args: &CheckArgs, flags: &[Flag], settings: &Settings) -> Result<()> {
+    let workspace = Workspace::open(settings.setup(flags))?;
+    let chosen = experts::select(&workspace, &args.choice.selectors, settings::cores())?;
+    // Nothing from the cache: what it keeps of findings has no edits.
+    let options = Options { check: true, force: true, keep_going: true, ..options(&args.work) };
+    let mut heard: Vec<Event> = Vec::new();
+    run(&workspace, &chosen, &options, exit::cancel_in_order(), &mut heard)?;
+    let found: Vec<Diagnostic> = heard
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Diagnostic(found) => Some(*found),
+            _ => None,
+        })
+        .collect();
+    for fixed in fix::fix(&workspace.root, &found)? {
+        let file = fixed.file.strip_prefix(&workspace.root).unwrap_or(&fixed.file);
+        out::tell(&format!("fixed {}: {}", file.display(), fixed.codes.join(", ")));
+    }
+    Ok(())
 }
 
 /// A flag that sets a key of the Expertfile: flag, key, value.
@@ -43,7 +82,7 @@ pub type Flag = (&'static str, &'static str, String);
 /// What all runs have in common.
 pub fn options(work: &Work) -> Options {
     let jobs = work.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()));
-    Options { jobs, keep_going: work.keep_going, force: false, dry_run: false, frozen: false, check: false }
+    Options { jobs, keep_going: work.keep_going, ..Options::default() }
 }
 
 /// The key that `--strict` sets.
@@ -87,6 +126,8 @@ struct Run<'a> {
     /// Where to draw where the time went.
     timings: &'a [PathBuf],
     settings: &'a Settings,
+    /// Is Expertfile.lock written in the end?
+    lock: bool,
 }
 
 impl Run<'_> {
@@ -148,7 +189,12 @@ impl Run<'_> {
             collector,
             all: (!self.timings.is_empty()).then(Vec::new),
         };
-        let report = run(&workspace, &chosen, &self.options, exit::cancel_in_order(), &mut tee)?;
+        let cancel = exit::cancel_in_order();
+        let (report, written) = if self.lock {
+            write_lock(&workspace, &chosen, &self.options, cancel, &mut tee)?
+        } else {
+            (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
+        };
         for (expert, why) in &report.stale {
             tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
         }
@@ -166,6 +212,9 @@ impl Run<'_> {
         let events = tee.all.take();
         drop(human);
         lines.finish()?;
+        if let Some(written) = written {
+            self.locked(&written, look)?;
+        }
         if interrupted {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
@@ -174,6 +223,19 @@ impl Run<'_> {
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok((exit::gravest([report.exit_code(), answer]), report))
+    }
+
+    /// Says what stands in the lock file now.
+    fn locked(&self, written: &Written, look: &Look) -> Result<()> {
+        if self.settings.json {
+            return json::answer(written);
+        }
+        if !self.settings.quiet {
+            let path = look.shown(&written.path.to_string_lossy());
+            let (all, changed) = (count(written.packages as u64, "package"), written.changed.len());
+            out::tell(&format!("{path} holds {all}, {changed} of them new or changed"));
+        }
+        Ok(())
     }
 
     fn mode(&self) -> Mode {

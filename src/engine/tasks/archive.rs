@@ -8,12 +8,14 @@ use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
+use crate::engine::limits::Candidate;
 use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash};
+use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
-use crate::store::{ActionKey, Stat, fs, output};
+use crate::store::{ActionKey, Output, Stat, fs, output};
 
 /// Puts the package in its place.
 pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
@@ -26,7 +28,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
-        Some(result) => match restore(result, job, open, &target, context, scratch, &mut done)? {
+        Some(result) => match restore(result, job, open, (package, &target), context, scratch, &mut done)? {
             true => {
                 done.bytes_saved += result.bytes;
                 done.saved_us += result.took_us;
@@ -65,18 +67,19 @@ fn restore(
     result: &PackageResult,
     job: &Job,
     open: &Open,
-    target: &Path,
+    (package, target): (usize, &Path),
     context: &Context<'_>,
     scratch: &mut Scratch,
     done: &mut Done,
 ) -> Result<bool> {
+    admit(job, open, package, (result.sha256, result.bytes), context, done)?;
     if stands(job, open, target, result.sha256, result.bytes, context)? {
         done.status = Status::Unchanged;
         return Ok(true);
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            output.commit()?;
+            put_in_place(output)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -92,6 +95,29 @@ fn restore(
         }
         Err(Unwritten::Failed(e)) => Err(e),
     }
+}
+
+/// May the package be put in its place?
+fn admit(
+    job: &Job,
+    open: &Open,
+    package: usize,
+    (sha256, bytes): (Sha256, u64),
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<()> {
+    let (survey, layout) = (&open.survey, &open.survey.layouts[package]);
+    let manifest = survey.manifest.as_ref().ok_or_else(|| Error::Bug("archiving without a manifest".into()))?;
+    let inputs = || {
+        let files = layout.members.iter().filter_map(|m| Some((m.source.to_string(), open.file(&m.source)?.sha256()?)));
+        files.chain([(survey.manifest_file.path.to_string(), survey.manifest_sha256)]).collect()
+    };
+    let model = layout.one_of_several.then(|| manifest.base_models[layout.model].name.clone());
+    let id = Id { name: manifest.name.clone(), version: manifest.version.clone(), model };
+    let candidate = Candidate { id, sha256, bytes, inputs: &inputs };
+    // A package that is assembled again because the cache lost a part is judged again: the last word counts.
+    done.found = context.limits.judge(&job.target, &candidate)?;
+    Ok(())
 }
 
 /// Does this very package stand at its place already?
@@ -131,10 +157,11 @@ impl Work<'_> {
             match write(&stretches.pieces, &stretches.inline, self.target, true, context, scratch) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
+                    admit(self.job, self.open, self.package, (sha256, bytes), context, done)?;
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        output.commit()?;
+                        put_in_place(output)?;
                         done.status = Status::Done;
                     }
                     let members = self.members();
@@ -261,6 +288,12 @@ fn path(text: &str) -> Result<RelPath> {
 /// The signature in the composed manifest, as the entry `signature.sig` has it.
 fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<Arc<str>> {
     Some(composed.root().pointer("/integrity/signature")?.as_str()?.into())
+}
+
+/// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
+fn put_in_place(output: Output) -> Result<()> {
+    fs::remove(&side_path(output.target()))?;
+    output.commit().map(drop)
 }
 
 /// Writes `<package>.sha256` in the form of `sha256sum -c`, if it is not there.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::base::event::Status;
-use crate::base::{Digest, Event, Result};
+use crate::base::{Diagnostic, Digest, Event, Result};
+use crate::engine::limits::Limits;
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
 use crate::store::{ActionKey, Cache};
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub started: std::time::Instant,
     /// Results that threads are making now: whoever wants the same waits.
     pub flights: Flights,
+    /// What must hold of a package before it is put in its place.
+    pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
     pub written: Mutex<BTreeSet<Digest>>,
 }
@@ -53,6 +56,8 @@ pub struct Done {
     pub saved_us: u64,
     /// The package that it put in place.
     pub artifact: Option<Event>,
+    /// Findings about the package, which do not keep it from its place.
+    pub found: Vec<Diagnostic>,
     /// Things worth telling.
     pub notices: Vec<String>,
 }
@@ -70,6 +75,7 @@ impl Done {
             bytes_saved: 0,
             saved_us: 0,
             artifact: None,
+            found: Vec::new(),
             notices: Vec::new(),
         }
     }

@@ -1,0 +1,82 @@
+//! What only all experts together show: weights that were copied from one to another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{Diagnostic, Severity};
+use crate::check::tensors::{self, Copied};
+use crate::engine::job::Finished;
+use crate::ops::build::Memo;
+use crate::ops::history::{History, Past};
+use crate::ops::workspace::Workspace;
+use crate::store::Index;
+
+/// Weights of experts that were just built and are those of another expert: findings by folder. `index` is what was
+/// known before; where no weights changed there is nothing to compare.
+pub(crate) fn copies(
+    workspace: &Workspace,
+    index: &Index,
+    built: &BTreeMap<String, Finished>,
+) -> Vec<(String, Diagnostic)> {
+    let prints = |history: &History| -> BTreeSet<_> {
+        history.packages.iter().flat_map(|past| past.weights.iter().map(|(_, print)| *print)).collect()
+    };
+    let mut changed: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut news = Vec::new();
+    for (label, finished) in built {
+        let history = History::decode(&finished.record.memo);
+        let before = index.get(label).and_then(|view| Some(History::decode(view.memo()?))).unwrap_or_default();
+        if !prints(&history).is_subset(&prints(&before)) {
+            changed.insert(label, "");
+        }
+        news.push((label.as_str(), name(&finished.record.memo), history));
+    }
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for expert in workspace.repo.experts.iter().filter(|expert| !built.contains_key(expert.label())) {
+        if let Some(memo) = index.get(expert.label()).and_then(|view| view.memo()) {
+            all.extend(copied(&name(memo), History::decode(memo).packages));
+        }
+    }
+    let mut folders: BTreeMap<String, &str> = BTreeMap::new();
+    // Those that did not change come first: a copy is told where it came to be.
+    news.sort_by_key(|(label, ..)| changed.contains_key(label));
+    for (label, name, history) in news {
+        if changed.contains_key(label) {
+            folders.insert(name.clone(), label);
+        }
+        all.extend(copied(&name, history.packages));
+    }
+    let found = tensors::copies(&all).into_iter();
+    let placed = found.filter_map(|found| Some(((*folders.get(found.expert.as_ref()?)?).to_owned(), found)));
+    let levelled = placed.filter_map(|(label, mut found)| {
+        let expert = workspace.repo.experts.iter().find(|expert| expert.label() == label)?;
+        found.severity = expert.lints().severity(found.code)?;
+        Some((label, found))
+    });
+    levelled.collect()
+}
+
+fn name(memo: &[u8]) -> String {
+    Memo::decode(memo).map(|memo| memo.name).unwrap_or_default()
+}
+
+/// The weights of an expert; those that two of its models share were told when it was validated.
+fn copied(expert: &str, packages: Vec<Past>) -> Vec<Copied> {
+    let mut seen = BTreeSet::new();
+    let weights = packages.into_iter().flat_map(|past| past.weights);
+    let once = weights.filter(|(_, print)| seen.insert(*print));
+    once.map(|(path, fingerprint)| Copied {
+        expert: expert.to_owned(),
+        model: None,
+        path: path.to_string(),
+        fingerprint,
+    })
+    .collect()
+}
+
+/// Is it more than a warning?
+pub(crate) fn is_error(found: &Diagnostic) -> bool {
+    found.severity == Severity::Error
+}

@@ -1,0 +1,153 @@
+//! `lock`: writes Expertfile.lock after a build; and holds experts that are up to date against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+
+use crate::base::event::Observer;
+use crate::base::{Diagnostic, Error, Result, Sha256};
+use crate::engine::freshness::in_parallel;
+use crate::engine::limits::{Candidate, Limits};
+use crate::engine::survey::Survey;
+use crate::engine::target::Target;
+use crate::ops::build::{Memo, Options, Report, build};
+use crate::ops::experts::Experts;
+use crate::ops::history::History;
+use crate::ops::workspace::Workspace;
+use crate::spec::lock::{Id, Lock, Locked, NAME};
+use crate::store::index::Record;
+use crate::store::{Index, fs, output};
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Written {
+    /// The lock file.
+    pub path: PathBuf,
+    /// Packages in it.
+    pub packages: usize,
+    /// Packages that are new in it or other than before.
+    pub changed: Vec<String>,
+}
+
+/// Reads the repo's lock file, where there is one.
+pub fn load(workspace: &Workspace) -> Result<Option<Lock>> {
+    let path = workspace.root.join(NAME);
+    let Some((bytes, _)) = fs::read(&path, 256 << 20)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| Error::usage(format!("{NAME} is not UTF-8")))?;
+    Lock::read(&text).map(Some)
+}
+
+/// The lock file that these options and experts need.
+pub(crate) fn needed(workspace: &Workspace, targets: &[Arc<Target>], options: &Options) -> Result<Option<Lock>> {
+    if !options.locked && targets.iter().all(|target| target.expert.growth.is_none()) {
+        return Ok(None);
+    }
+    let lock = load(workspace)?;
+    if options.locked && lock.is_none() {
+        let help = "`expert-build lock` writes it; commit it with the repository";
+        return Err(Error::usage_help(format!("`--locked` compares with {NAME}, and there is none"), help));
+    }
+    Ok(lock)
+}
+
+/// Holds an expert that is up to date against the limits; nothing is read but the index.
+pub(crate) fn hold(limits: Limits<'_>, index: &Index, target: &Target) -> Result<Vec<Diagnostic>> {
+    let expert = &target.expert;
+    if !limits.locked && expert.budget.is_none() && expert.growth.is_none() {
+        return Ok(Vec::new());
+    }
+    let Some(record) = index.get(target.key()).and_then(|view| view.decode()) else { return Ok(Vec::new()) };
+    let Some(memo) = Memo::decode(&record.memo) else { return Ok(Vec::new()) };
+    let history = History::kept(&record);
+    let mut found = Vec::new();
+    for (at, output) in record.outputs.iter().filter(|output| output.is_package).enumerate() {
+        let model = history.packages.get(at).and_then(|past| past.model.clone());
+        let candidate = Candidate {
+            id: Id { name: memo.name.clone(), version: memo.version.clone(), model },
+            sha256: output.sha256,
+            bytes: output.seen.stat.map_or(0, |stat| stat.size),
+            inputs: &|| inputs(target, &record).collect(),
+        };
+        found.extend(limits.judge(target, &candidate)?);
+    }
+    Ok(found)
+}
+
+/// The inputs of an expert by path below its folder.
+fn inputs<'r>(target: &Target, record: &'r Record) -> impl Iterator<Item = (String, Sha256)> + 'r {
+    let lead = if target.key() == "." { String::new() } else { format!("{}/", target.key()) };
+    record.inputs.iter().map(move |input| {
+        let path = &input.seen.path;
+        (path.strip_prefix(&lead).unwrap_or(path).to_owned(), input.sha256)
+    })
+}
+
+/// Builds the chosen experts and writes what they are into the lock file. Experts that were not chosen keep their
+/// entries, those that are gone lose them. Nothing is written where an expert failed.
+pub fn lock(
+    workspace: &Workspace,
+    chosen: &[usize],
+    options: &Options,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<(Report, Option<Written>)> {
+    let report = build(workspace, chosen, &Options { locked: false, ..options.clone() }, cancel, observer)?;
+    if !report.failed.is_empty() || !report.skipped.is_empty() || options.dry_run || options.frozen || options.check {
+        return Ok((report, None));
+    }
+    let index = Index::load(&workspace.index);
+    let before = load(workspace)?.unwrap_or_default();
+    let targets = workspace.targets(chosen)?;
+    let made = in_parallel(&targets, options.jobs, &|target: &Arc<Target>| entries(&index, target));
+    let experts = Experts::of(workspace, &index, options.jobs);
+    let others: BTreeSet<&str> = (0..experts.summaries.len())
+        .filter(|number| !chosen.contains(number))
+        .map(|number| experts.summaries[number].name.as_str())
+        .collect();
+    let mut lock = Lock::default();
+    lock.packages.extend(before.packages.clone().into_iter().filter(|(id, _)| others.contains(id.name.as_str())));
+    for entries in made {
+        lock.packages.extend(entries?);
+    }
+    let changed = lock.packages.iter().filter(|(id, locked)| before.packages.get(id) != Some(locked));
+    let changed = changed.map(|(id, _)| format!("{} {}", id.name, id.version)).collect();
+    let path = workspace.root.join(NAME);
+    let text = lock.text()?;
+    if !matches!(fs::read(&path, 256 << 20)?, Some((bytes, _)) if bytes == text.as_bytes()) {
+        output::write(&path, text.as_bytes())?;
+    }
+    Ok((report, Some(Written { path, packages: lock.packages.len(), changed })))
+}
+
+/// What the lock file says of an expert that was just built.
+fn entries(index: &Index, target: &Target) -> Result<Vec<(Id, Locked)>> {
+    let survey = Survey::take(target)?;
+    let record = index.get(target.key()).and_then(|view| view.decode());
+    let (Some(record), Some(manifest)) = (record, &survey.manifest) else {
+        let help = "build it first; if that is done, the index could not be written";
+        return Err(Error::usage_help(format!("the index knows nothing of `{}`", target.key()), help));
+    };
+    let all: BTreeMap<String, Sha256> = inputs(target, &record).collect();
+    let history = History::kept(&record);
+    let packages: Vec<_> = record.outputs.iter().filter(|output| output.is_package).collect();
+    if packages.len() != survey.layouts.len() {
+        return Err(Error::usage(format!("`{}` changed while it was being locked", target.key())));
+    }
+    let mut entries = Vec::new();
+    for (at, (output, layout)) in packages.into_iter().zip(&survey.layouts).enumerate() {
+        let sources = layout.members.iter().map(|member| member.source.as_str());
+        let own = sources.chain([survey.manifest_file.path.as_str()]);
+        let locked = Locked {
+            sha256: output.sha256,
+            bytes: output.seen.stat.map_or(0, |stat| stat.size),
+            signed: history.packages.get(at).is_some_and(|past| past.signed),
+            inputs: own.filter_map(|path| Some((path.to_owned(), *all.get(path)?))).collect(),
+        };
+        let model = layout.one_of_several.then(|| manifest.base_models[layout.model].name.clone());
+        entries.push((Id { name: manifest.name.clone(), version: manifest.version.clone(), model }, locked));
+    }
+    Ok(entries)
+}
