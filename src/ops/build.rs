@@ -90,9 +90,6 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
-    /// Where they lie, if not below its own folder.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outside: Vec<String>,
 }
 
 impl Memo {
@@ -107,7 +104,6 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: survey.layouts.len(),
-            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         }
     }
 

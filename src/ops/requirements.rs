@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::codes::repo::DUPLICATE_EXPERT;
 use crate::base::{Diagnostic, Result};
 use crate::check::requires;
 use crate::ops::build::Memo;
@@ -23,11 +22,10 @@ pub struct Needs {
 
 /// Checks the requirements of the chosen experts, which are `known`. Others are read where the index does not know them.
 pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Result<Needs> {
-    let mut needs = one_place_each(workspace, known);
     let repo = &workspace.repo;
     let nobody = known.values().all(|m| m.requires.is_empty() && m.incompatible_with.is_empty());
     if nobody && known.len() < 2 {
-        return Ok(needs);
+        return Ok(Needs::default());
     }
     let mut numbers = Vec::with_capacity(repo.experts.len());
     let mut summaries = Vec::with_capacity(repo.experts.len());
@@ -59,6 +57,7 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
         checked = requires::check(&summaries, &externals);
     }
+    let mut needs = Needs::default();
     for (from, to) in checked.edges {
         needs.after.entry(numbers[from]).or_default().push(numbers[to]);
     }
@@ -76,22 +75,4 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
     }
     Ok(needs)
-}
-
-/// Experts that would write over a package of another one: the second of each two.
-fn one_place_each(workspace: &Workspace, known: &BTreeMap<usize, Memo>) -> Needs {
-    let (mut needs, mut taken) = (Needs::default(), BTreeMap::new());
-    for (number, memo) in known {
-        for place in &memo.outside {
-            let Some(other) = taken.insert(place, number).filter(|other| *other != number) else { continue };
-            let other = workspace.repo.experts[*other].label();
-            let message = format!("its package `{place}` is also that of the expert in `{other}`");
-            let mut found = Diagnostic::new(&DUPLICATE_EXPERT, message)
-                .help("give one of the two another name, or put `{name}`, `{version}` and `{model}` into the `name` of packages");
-            found.expert = Some(memo.name.clone());
-            found.folder = Some(workspace.repo.experts[*number].label().to_owned());
-            needs.unmet.entry(*number).or_default().push(found);
-        }
-    }
-    needs
 }

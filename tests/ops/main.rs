@@ -10,8 +10,8 @@
 mod affected;
 mod failing;
 mod list;
-mod rebuild;
 mod lock;
+mod rebuild;
 mod select;
 mod space;
 mod status;
