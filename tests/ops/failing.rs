@@ -100,3 +100,26 @@ fn what_comes_after_an_expert_with_unmet_requirements_is_skipped_too() {
     assert_eq!((report.built, report.failed.len(), report.exit_code()), (1, 1, 4));
     assert_eq!(report.skipped, ["b", "c"]);
 }
+
+#[test]
+fn a_manifest_that_is_being_written_is_not_taken() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    let target = space.open().targets(&[0]).unwrap().remove(0);
+    let mut text = space.read("experts/a/manifest.json");
+    text.resize(8 << 20, b' ');
+    space.write("experts/a/manifest.json", &text);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::File::options().append(true).open(space.path("experts/a/manifest.json")).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b" ").unwrap();
+            }
+        });
+        let looked = (0..20).find_map(|_| Survey::take(&target).err());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(looked.expect("it changed").diagnostics()[0].code.name, "file-changed");
+    });
+    Survey::take(&target).unwrap();
+}
