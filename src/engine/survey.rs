@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::codes::files::{FILE_MISSING, PATH_CLASH};
+use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING, PATH_CLASH};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
@@ -128,6 +128,13 @@ impl Survey {
             }
             _ => return Err(missing(&disk)),
         };
+        if bytes.len() as u64 != stat.size || Stat::following(&disk).ok() != Some(stat) {
+            return Err(Error::Invalid(vec![
+                Diagnostic::new(&FILE_CHANGED, format!("`{manifest_path}` changed while it was being read"))
+                    .file(&manifest_path)
+                    .help("build again when whatever writes it has finished"),
+            ]));
+        }
         let (manifest, mut found) = Manifest::read(&bytes, manifest_path.as_str());
         let manifest = manifest.map(Arc::new);
         let (mut layouts, mut outside) = (Vec::new(), Vec::new());

@@ -178,6 +178,7 @@ pub fn build(
     let surveyed = survey(&jobs, options.jobs);
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
     let needs = requirements::check(workspace, &index, &known)?;
+    let held = needs.held_back();
     for warning in needs.warnings {
         report.warnings += 1;
         observer.on(&Event::Diagnostic(Box::new(warning)));
@@ -189,14 +190,17 @@ pub fn build(
         }
         found.into_iter().for_each(|d| observer.on(&Event::Diagnostic(Box::new(d))));
     }
-    let (jobs, surveyed): (Vec<Job>, Vec<_>) =
-        jobs.into_iter().zip(surveyed).filter(|(job, _)| !needs.unmet.contains_key(&job.number)).unzip();
+    let is_due = |job: &Job| !needs.unmet.contains_key(&job.number) && !held.contains(&job.number);
+    let held_back = jobs.iter().filter(|job| held.contains(&job.number) && !needs.unmet.contains_key(&job.number));
+    let held_back: Vec<String> = held_back.map(Job::name).collect();
+    let (jobs, surveyed): (Vec<Job>, Vec<_>) = jobs.into_iter().zip(surveyed).filter(|(job, _)| is_due(job)).unzip();
     report.failed.extend(
         needs
             .unmet
             .into_iter()
             .map(|(expert, found)| (workspace.repo.experts[expert].label().to_owned(), Error::Requirements(found))),
     );
+    report.skipped = held_back;
     let shapes = shapes(&jobs, surveyed, &needs.after);
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
@@ -274,7 +278,7 @@ pub fn build(
     for (job, error) in std::mem::take(&mut outcome.failed) {
         report.failed.push((jobs[job].name(), error));
     }
-    report.skipped = outcome.skipped.iter().map(|job| jobs[*job].name()).collect();
+    report.skipped.extend(outcome.skipped.iter().map(|job| jobs[*job].name()));
     finish(observer, &report, &outcome, started);
     Ok(report)
 }

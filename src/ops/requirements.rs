@@ -1,6 +1,6 @@
 //! What experts require of each other, over the whole repo: unmet, cyclic or contradictory requirements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::codes::repo::{DUPLICATE_EXPERT, REQUIREMENT_UNMET};
 use crate::base::{Diagnostic, Result};
@@ -19,6 +19,22 @@ pub struct Needs {
     pub unmet: BTreeMap<usize, Vec<Diagnostic>>,
     /// What is worth telling.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Needs {
+    /// Experts whose packages come after those of an expert that cannot be built, directly or through others.
+    pub fn held_back(&self) -> BTreeSet<usize> {
+        let mut held: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let stuck = |number: &usize| held.contains(number) || self.unmet.contains_key(number);
+            let waits = |(expert, before): (&usize, &Vec<usize>)| before.iter().any(stuck).then_some(*expert);
+            let found: BTreeSet<usize> = self.after.iter().filter_map(waits).collect();
+            if found == held {
+                return held;
+            }
+            held = found;
+        }
+    }
 }
 
 /// Checks the requirements of the chosen experts, which are `known`. Others are read where the index does not know them.

@@ -218,8 +218,8 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// What any program would give a new file; tempfile's own default is 0600. The umask is not asked: an output is the
-/// same for everyone.
+/// What any program would give a new file; tempfile's own default is 0600. The umask still takes away what the user
+/// wants nobody else to read.
 fn mode_0644() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     fs::Permissions::from_mode(0o644)

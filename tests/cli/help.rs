@@ -21,6 +21,7 @@ fn the_program() {
       check        Validate experts and write no package
       status       Show which experts are up to date, and what changed in the others
       why          Say why an expert is stale, and why its packages were made anew
+      lock         Build, then write Expertfile.lock: which bytes each version has
       ls           List experts with version, state, models and tags
       graph        Show who requires whom, or the tasks of a build
       affected     List experts that differ from a commit, and those that require them
@@ -122,6 +123,8 @@ fn build() {
       -n, --dry-run            Show what would be built and why; the exit code is 1 if anything would
           --force              Build all of them anew, without the cache
           --frozen             Build nothing; fail with exit code 1 if anything is stale
+          --locked             Fail with exit code 1 where a version in Expertfile.lock would get other
+                               content
           --watch              Stay, and build again whenever something was saved, until ctrl-C
           --timings[=<PATH>]   Draw where the time went, as one HTML page, or for Perfetto if PATH ends
                                in .json [default: expert-build-timings.html]

@@ -54,8 +54,8 @@ fn with_source(open: &Open, mut found: Diagnostic) -> Diagnostic {
     found.source = match &open.survey.manifest {
         Some(manifest) if &*manifest.file == file => Some(Arc::clone(&manifest.text)),
         _ => {
-            let content = open.files.iter().find(|slot| slot.path.as_str() == file).and_then(|slot| slot.kept());
-            content.map(|bytes| String::from_utf8_lossy(&bytes).into())
+            let slot = open.files.iter().find(|slot| slot.path.as_str() == file && slot.is_small());
+            slot.and_then(|slot| slot.content().ok()).map(|(bytes, _)| String::from_utf8_lossy(&bytes).into())
         }
     };
     found
