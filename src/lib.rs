@@ -14,7 +14,7 @@
 //!   │ engine::freshness             stats against the index: who is up to date, and why the others are not
 //!   ▼
 //! engine::survey::Survey            of each stale expert: its manifest, names and stats; which file goes where (layout)
-//!   │ ops::requirements, clashes    what experts require of each other, in every run and over the whole repo
+//!   │ ops::requirements             what experts require of each other, in every run and over the whole repo
 //!   ▼
 //! engine::plan::Plan                the graph of tasks: hash → validate → compose → archive
 //!   │ engine::schedule              ready tasks to threads; what became of them, as Events, in one order

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING};
+use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING, PATH_CLASH};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
@@ -97,6 +97,8 @@ pub struct Survey {
     pub files: Vec<SourceFile>,
     /// Folders that were listed.
     pub folders: Vec<ListedFolder>,
+    /// Where packages go that do not go below the expert's folder.
+    pub outside: Vec<PathBuf>,
     /// What is wrong so far.
     pub found: Vec<Diagnostic>,
     /// When the look began, by the clock that stamps files.
@@ -135,7 +137,7 @@ impl Survey {
         }
         let (manifest, mut found) = Manifest::read(&bytes, manifest_path.as_str());
         let manifest = manifest.map(Arc::new);
-        let mut layouts = Vec::new();
+        let (mut layouts, mut outside) = (Vec::new(), Vec::new());
         if let Some(manifest) = &manifest {
             match target.models(manifest) {
                 Ok(models) => {
@@ -145,6 +147,8 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
+            outside = places(target, manifest, &layouts, &mut found);
+            outside.retain(|path| !path.starts_with(folder));
         }
         let mut files = BTreeMap::new();
         for member in layouts.iter().flat_map(|l| &l.members) {
@@ -164,10 +168,31 @@ impl Survey {
             layouts,
             files: sources,
             folders: tree.seen(&target.output_folder()),
+            outside,
             found,
             at,
         })
     }
+}
+
+/// Where the packages go: no two to the same place.
+fn places(target: &Target, manifest: &Manifest, layouts: &[Layout], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut taken = BTreeMap::new();
+    for layout in layouts {
+        let model = &manifest.base_models[layout.model];
+        match target.output(manifest, model) {
+            Err(wrong) => found.push(*wrong),
+            Ok(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Some(other) = taken.insert(path, &model.name) {
+                    let message = format!("the packages for `{other}` and `{}` would both be `{name}`", model.name);
+                    let clash = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                    found.push(clash.help("give one of the base models a `slug` of its own in the Expertfile"));
+                }
+            }
+        }
+    }
+    taken.into_keys().collect()
 }
 
 fn missing(path: &Path) -> Error {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
+use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
-use crate::engine::layout::Layout;
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
@@ -21,7 +21,7 @@ use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, clashes, lock, requirements};
+use crate::ops::{cache, copies, lock, requirements};
 use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
@@ -90,6 +90,9 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
+    /// Where they lie, if not below its own folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 impl Memo {
@@ -104,6 +107,7 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: survey.layouts.len(),
+            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         }
     }
 
@@ -173,10 +177,7 @@ pub fn build(
     }
     let surveyed = survey(&jobs, options.jobs);
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
-    let mut needs = requirements::check(workspace, &index, &known)?;
-    for (expert, found) in clashes::outputs(workspace, &index, &jobs, &surveyed) {
-        needs.unmet.entry(expert).or_default().push(found);
-    }
+    let needs = requirements::check(workspace, &index, &known)?;
     let held = needs.held_back();
     for warning in needs.warnings {
         report.warnings += 1;
@@ -204,7 +205,16 @@ pub fn build(
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
-        report.stale = jobs.iter().map(|job| (job.name(), job.why.clone())).collect();
+        for (job, shape) in jobs.iter().zip(&shapes) {
+            // By stat alone a touched file looks changed; whoever asks without building wants to know.
+            let same = |e: Explained| e.is_same();
+            let touched =
+                !options.force && Explained::of(&workspace.root, &job.target, &index, &workspace.cache).is_ok_and(same);
+            match touched {
+                true => report.fresh += shape.packages.max(1),
+                false => report.stale.push((job.name(), job.why.clone())),
+            }
+        }
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }
@@ -238,11 +248,11 @@ pub fn build(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
-    let copies = clashes::copies(workspace, &index, &records);
-    for (expert, found) in copies {
+    let copied = copies::copies(workspace, &index, &records);
+    for (expert, found) in copied {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found.clone())));
-        if clashes::is_error(&found) {
+        if copies::is_error(&found) {
             // It is not done with: the next run looks at it again.
             records.remove(&expert);
             report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
@@ -319,9 +329,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// What a first look tells the planner: for each file whether it is small, what other experts must know, and where
-/// packages go.
-pub(crate) type Surveyed = Option<(Vec<bool>, Memo, Vec<PathBuf>)>;
+/// What a first look tells the planner: for each file whether it is small, what other experts must know.
+pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
 /// manifests goes; of a repo larger than that they are taken again.
@@ -333,16 +342,11 @@ pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
         let survey = survey?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
-        let output = |layout: &Layout| {
-            let manifest = survey.manifest.as_ref()?;
-            job.target.output(manifest, &manifest.base_models[layout.model]).ok()
-        };
-        let outputs = survey.layouts.iter().filter_map(output).collect();
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
-        Some((files, memo, outputs))
+        Some((files, memo))
     })
 }
 
@@ -352,7 +356,7 @@ pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usi
     for (job, surveyed) in jobs.iter().zip(surveyed) {
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
-        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo, _)| (files, memo.packages));
+        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
         shapes.push(Shape { files, packages, after: before });
     }
     shapes

@@ -121,6 +121,7 @@ pub(crate) fn memo_of(manifest: &Manifest) -> Memo {
         incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
         load_order: manifest.load_order,
         packages: manifest.base_models.len(),
+        outside: Vec::new(),
     }
 }
 

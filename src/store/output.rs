@@ -122,6 +122,14 @@ impl Output {
         Ok(())
     }
 
+    /// Gives it the mode of the file that it replaces, where there is one: for files that are the user's.
+    pub fn keep_mode(&self) -> io::Result<()> {
+        match fs::metadata(&self.target) {
+            Ok(metadata) => self.file().set_permissions(metadata.permissions()),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Syncs it and puts it in its place, over whatever is there.
     pub fn commit(self) -> Result<File> {
         self.finish(true)
