@@ -45,28 +45,39 @@ pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch
     if slot.packed().is_some() {
         return Ok(done);
     }
+    if let Some(digest) = slot.digest() {
+        // The index knows the content: not a byte is read for what the cache has.
+        return known(slot, digest, codec, context, scratch, done);
+    }
     let hint = hint_key(slot)?;
     // Files that look alike are most likely equal: the second waits, and takes what the first made.
     let _alike = context.flights.board(hint, context.pool, scratch);
-    if slot.digest().is_none()
-        && let Some(kept) = slot.kept()
-    {
+    if let Some(kept) = slot.kept() {
         slot.set_digest(Digest::of(&kept))?;
+    } else if context.result(hint, &mut done)?.is_some() {
+        digest_alone(slot, context, scratch, &mut done)?;
     }
-    let digest = match slot.digest() {
-        Some(digest) => Some(digest),
-        None if context.result(hint, &mut done)?.is_some() => Some(digest_alone(slot, context, scratch, &mut done)?),
-        None => None,
-    };
-    if let Some(digest) = digest {
-        let key = KeyText::file(&digest, codec).key();
-        let _flight = context.flights.board(key, context.pool, scratch);
-        if take_cached(slot, key, digest, context, &mut done)? {
-            return Ok(done);
-        }
-        return whole_pass(slot, Some((codec, hint)), context, scratch, &mut done).map(|()| done);
+    if let Some(digest) = slot.digest() {
+        return known(slot, digest, codec, context, scratch, done);
     }
     whole_pass(slot, Some((codec, hint)), context, scratch, &mut done)?;
+    Ok(done)
+}
+
+/// Packs a file whose digest is known, unless the cache has it packed.
+fn known(
+    slot: &FileSlot,
+    digest: Digest,
+    codec: Codec,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    mut done: Done,
+) -> Result<Done> {
+    let key = KeyText::file(&digest, codec).key();
+    let _flight = context.flights.board(key, context.pool, scratch);
+    if !take_cached(slot, key, digest, context, &mut done)? {
+        whole_pass(slot, Some((codec, hint_key(slot)?)), context, scratch, &mut done)?;
+    }
     Ok(done)
 }
 
