@@ -19,7 +19,7 @@ use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
 use crate::format::safetensors::Fingerprint;
 use crate::store::index::{Built, Input, Record, Seen};
-use crate::store::{ActionKey, Index, Stat};
+use crate::store::{ActionKey, Index, Stat, fs};
 
 /// The work on one expert.
 pub struct Job {
@@ -162,7 +162,9 @@ impl Job {
     /// What the index shall remember, now that all packages are in place.
     pub fn finish(&self, open: &Open, memo: Vec<u8>) -> Result<Finished> {
         let survey = &open.survey;
-        let racy = |stat: Stat| (!stat.is_racy(survey.at)).then_some(stat);
+        // Whatever was young when it was read was waited for; what is racy now has a time in the future.
+        let now = fs::now();
+        let racy = |stat: Stat| (!stat.is_racy(now)).then_some(stat);
         let mut inputs = vec![Input {
             seen: Seen { path: self.shown(&survey.manifest_file.path), stat: racy(survey.manifest_file.stat) },
             digest: survey.manifest_digest,

@@ -32,12 +32,12 @@ pub struct SourceFile {
 
 /// Files up to this size are read in one gulp and kept until their package is written.
 pub const SMALL: u64 = 1 << 20;
-/// JSON is parsed whole, so it is kept up to this size.
+/// JSON and grammars are parsed whole, so they are kept up to this size.
 const SMALL_JSON: u64 = 16 << 20;
 
 /// Is a file of this role and size read in one gulp?
 pub fn is_small(role: &Role, size: u64) -> bool {
-    size <= if matches!(role, Role::Json | Role::AdapterConfig) { SMALL_JSON } else { SMALL }
+    size <= if matches!(role, Role::Json | Role::AdapterConfig | Role::Grammar) { SMALL_JSON } else { SMALL }
 }
 
 impl SourceFile {
@@ -242,7 +242,7 @@ impl DiskTree {
             self.list(folder.parent().as_ref())?;
         }
         // The stat comes first: what changes between it and the listing is noticed next time.
-        let stat = Stat::following(&path).ok();
+        let stat = fs::steady(&path);
         let (mut names, mut unreadable) = (BTreeMap::new(), Vec::new());
         if self.is_inside(&path) {
             for entry in fs::list(&path)? {

@@ -44,6 +44,9 @@ pub struct Stat {
     pub ino: u64,
 }
 
+/// File systems keep times in ticks of up to 10 ms (ext4, xfs: the kernel's jiffy).
+const TICK: i64 = 20_000_000;
+
 const MASK: StatxFlags =
     StatxFlags::TYPE.union(StatxFlags::SIZE).union(StatxFlags::MTIME).union(StatxFlags::CTIME).union(StatxFlags::INO);
 
@@ -90,9 +93,14 @@ impl Stat {
     /// Could the file be written again without its stat changing, if it was read at `read_at`? Git's racy rule:
     /// a time that is not clearly older than the reading proves nothing.
     pub fn is_racy(&self, read_at: i64) -> bool {
-        // File systems keep times in ticks of up to 10 ms (ext4, xfs: the kernel's jiffy), FAT in 2 s.
-        const TICK: i64 = 20_000_000;
-        self.mtime.max(self.ctime) + TICK > read_at
+        self.mtime.max(self.ctime).saturating_add(TICK) > read_at
+    }
+
+    /// How long to wait until a writing shows in the times: `None` where it would show now, or where the times lie so
+    /// far ahead that no waiting helps (a clock that was set back).
+    pub fn youth(&self, now: i64) -> Option<std::time::Duration> {
+        let age = now.saturating_sub(self.mtime.max(self.ctime));
+        (-TICK..=TICK).contains(&age).then(|| std::time::Duration::from_nanos((TICK - age) as u64 + 1_000_000))
     }
 
     /// Is it a regular file?

@@ -165,7 +165,7 @@ impl Work<'_> {
                         done.status = Status::Done;
                     }
                     let members = self.members();
-                    self.keep(stretches, sha256, &members, context, began)?;
+                    self.keep(stretches, sha256, &members, context, began, done);
                     return Ok((sha256, bytes, members));
                 }
                 Err(Unwritten::Lost(digest)) => {
@@ -251,7 +251,8 @@ impl Work<'_> {
         members: &[Member],
         context: &Context<'_>,
         began: std::time::Duration,
-    ) -> Result<()> {
+        done: &mut Done,
+    ) {
         let bytes = stretches.len();
         let (pieces, inline) = match self.job.target.signer {
             Some(_) => Default::default(),
@@ -277,7 +278,7 @@ impl Work<'_> {
             pieces,
             inline,
         };
-        context.cache.put_result(self.key, &result.encode())
+        context.keep(self.key, &result.encode(), done);
     }
 }
 

@@ -68,8 +68,12 @@ impl Facts {
                 self.torch(slot, torch::read(&mut file, stat.size), found);
                 Ok(0)
             }
-            // Beyond what is parsed whole: its syntax is told by the tool that made it.
-            Role::Json | Role::AdapterConfig | Role::Grammar | Role::Licence | Role::Other => Ok(0),
+            Role::Json | Role::AdapterConfig => {
+                let (file, stat) = slot.open()?;
+                found.extend(companions::walk(std::io::BufReader::new(file), path));
+                Ok(stat.size)
+            }
+            Role::Grammar | Role::Licence | Role::Other => Ok(0),
         }
     }
 

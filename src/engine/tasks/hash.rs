@@ -128,7 +128,8 @@ pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Sc
 fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
     let (file, stat) = slot.open()?;
     let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: &mut |_| Ok(()), sha256: false };
-    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)?;
+    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)
+        .map_err(|e| slot.blame(e))?;
     slot.unchanged(&file, passed.digest.size())?;
     done.bytes_read += stat.size;
     done.status = Status::Done;
@@ -171,7 +172,7 @@ fn whole_pass(
             packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
             sha256: true,
         };
-        pass(&source, &slot.disk, &mut sinks, context.pool, scratch)?
+        pass(&source, &slot.disk, &mut sinks, context.pool, scratch).map_err(|e| slot.blame(e))?
     };
     if let Some((file, stat)) = &opened {
         slot.unchanged(file, passed.digest.size())?;
@@ -185,7 +186,7 @@ fn whole_pass(
     };
     if let (Some(writer), Some((codec, hint))) = (writer, pack) {
         slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
-        keep(&passed, writer, report.as_ref(), codec, hint, context, slot)?;
+        keep(&passed, writer, report.as_ref(), codec, hint, context, slot, done)?;
         done.segments_made += passed.segments.len() as u64;
     }
     if let Some(report) = report {
@@ -196,6 +197,7 @@ fn whole_pass(
 }
 
 /// Puts the packed bytes and the file's result into the cache.
+#[expect(clippy::too_many_arguments, reason = "one pass has many results, and one place that keeps them")]
 fn keep(
     passed: &Passed,
     writer: PackedWriter,
@@ -204,6 +206,7 @@ fn keep(
     hint: ActionKey,
     context: &Context<'_>,
     slot: &FileSlot,
+    done: &mut Done,
 ) -> Result<()> {
     let packed = writer.finish(context)?;
     let result = FileResult {
@@ -214,8 +217,8 @@ fn keep(
         took_us: slot.packing_us.load(Ordering::Relaxed),
     };
     let key = KeyText::file(&passed.digest, codec).key();
-    context.cache.put_result(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()))?;
-    context.cache.put_result(hint, b"{}\n")?;
+    context.keep(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()), done);
+    context.keep(hint, b"{}\n", done);
     slot.set_packed(Some(Packed::Blob(packed, passed.segments.clone())));
     Ok(())
 }
@@ -309,7 +312,7 @@ pub fn pack_small(
             took_us,
         };
         let text = KeyText::file(&digest, codec);
-        context.cache.put_result(text.key(), &encode(&result, text.as_str().as_bytes()))?;
+        context.keep(text.key(), &encode(&result, text.as_str().as_bytes()), done);
         slot.set_packed(Some(Packed::Blob(blob, segments)));
         return Ok(());
     }
