@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
 use crate::engine::explain::Explained;
@@ -20,6 +18,7 @@ use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, copies, lock, requirements};
 use crate::spec::OnError;
@@ -70,55 +69,6 @@ impl Report {
     pub fn exit_code(&self) -> u8 {
         let codes: Vec<u8> = self.failed.iter().map(|(_, e)| e.exit_code()).collect();
         [101, 130, 5, 4, 11, 3, 2, 1].into_iter().find(|code| codes.contains(code)).unwrap_or(0)
-    }
-}
-
-/// What the index remembers of an expert beside its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Memo {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its base models.
-    pub models: Vec<String>,
-    /// What it requires.
-    pub requires: Vec<String>,
-    /// What it does not go with.
-    pub incompatible_with: Vec<String>,
-    /// When it wants to be loaded.
-    pub load_order: Option<u64>,
-    /// Its packages.
-    pub packages: usize,
-    /// Where they lie, if not below its own folder.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outside: Vec<String>,
-}
-
-impl Memo {
-    /// Of a survey.
-    pub fn of(survey: &Survey) -> Self {
-        let Some(manifest) = &survey.manifest else { return Self::default() };
-        Self {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            models: manifest.base_models.iter().map(|m| m.name.clone()).collect(),
-            requires: manifest.requires.iter().map(|p| p.text.clone()).collect(),
-            incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
-            load_order: manifest.load_order,
-            packages: survey.layouts.len(),
-            outside: survey.outside.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
-        }
-    }
-
-    /// As the index keeps it.
-    pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a memo is plain data")
-    }
-
-    /// As the index kept it; what follows the first line is [`History`]'s.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next()?).ok()
     }
 }
 

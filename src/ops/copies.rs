@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::{Diagnostic, Severity};
 use crate::check::tensors::{self, Copied};
 use crate::engine::job::Finished;
-use crate::ops::build::Memo;
 use crate::ops::history::{History, Past};
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
 

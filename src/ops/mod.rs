@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod keygen;
 pub mod list;
 pub mod lock;
+pub mod memo;
 mod opened;
 pub mod package;
 pub mod repro;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::codes::repo::{DUPLICATE_EXPERT, REQUIREMENT_UNMET};
 use crate::base::{Diagnostic, Result};
 use crate::check::requires;
-use crate::ops::build::Memo;
-use crate::ops::experts::{memo_of, read, remembered, summary};
+use crate::ops::experts::{read, remembered, summary};
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
 
@@ -53,7 +53,7 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
             // Nothing is required, so nobody else's manifest matters.
             None if nobody => None,
             None => remembered(&workspace.root, index, expert)
-                .or_else(|| read(&workspace.root, expert).map(|m| memo_of(&m))),
+                .or_else(|| read(&workspace.root, expert).map(|m| Memo::of_manifest(&m))),
         };
         // One whose manifest has no name is no duplicate of another such.
         if let Some(memo) = memo.filter(|memo| !memo.name.is_empty()) {
