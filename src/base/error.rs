@@ -83,6 +83,28 @@ impl Error {
         Self::Integrity { message: message.into() }
     }
 
+    /// The same error again, for whoever meets it later. A cause that is not the system's keeps its text alone.
+    pub fn again(&self) -> Self {
+        let copy = |source: &std::io::Error| match source.raw_os_error() {
+            Some(code) => std::io::Error::from_raw_os_error(code),
+            None => std::io::Error::new(source.kind(), source.to_string()),
+        };
+        match self {
+            Self::Usage { message, help } => Self::Usage { message: message.clone(), help: help.clone() },
+            Self::Expertfile(found) => Self::Expertfile(found.clone()),
+            Self::Invalid(found) => Self::Invalid(found.clone()),
+            Self::Requirements(found) => Self::Requirements(found.clone()),
+            Self::Differs(found) => Self::Differs(found.clone()),
+            Self::Io { action, path, source } => Self::Io { action, path: path.clone(), source: copy(source) },
+            Self::Network { message, source } => {
+                Self::Network { message: message.clone(), source: source.as_ref().map(|e| e.to_string().into()) }
+            }
+            Self::Integrity { message } => Self::Integrity { message: message.clone() },
+            Self::Interrupted => Self::Interrupted,
+            Self::Bug(message) => Self::Bug(message.clone()),
+        }
+    }
+
     /// The frozen exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -109,4 +131,34 @@ impl Error {
 /// How many errors are among these findings.
 pub fn errors(found: &[Diagnostic]) -> usize {
     found.iter().filter(|d| d.severity == Severity::Error).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn an_error_told_again_says_the_same() {
+        let full = std::io::Error::from_raw_os_error(28);
+        for error in [
+            Error::usage_help("no", "yes"),
+            Error::Expertfile(Vec::new()),
+            Error::Invalid(Vec::new()),
+            Error::Requirements(Vec::new()),
+            Error::Differs(Vec::new()),
+            Error::io("write", "x", full),
+            Error::io("read", "x", std::io::Error::other("why")),
+            Error::Network { message: "gone".into(), source: Some("why".into()) },
+            Error::integrity("torn"),
+            Error::Interrupted,
+            Error::Bug("1 is 2".into()),
+        ] {
+            let again = error.again();
+            let cause = |error: &Error| std::error::Error::source(error).map(ToString::to_string);
+            assert_eq!(
+                (again.to_string(), again.exit_code(), cause(&again)),
+                (error.to_string(), error.exit_code(), cause(&error))
+            );
+        }
+    }
 }

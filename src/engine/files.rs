@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING};
+use crate::base::codes::files::FILE_CHANGED;
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::Role;
-use crate::engine::survey::{SourceFile, is_small};
+use crate::engine::survey::{SourceFile, is_small, vanished};
 use crate::format::safetensors::ScanReport;
 use crate::format::segment::Segment;
 use crate::store::{Stat, fs};
@@ -156,14 +156,7 @@ impl FileSlot {
     pub fn open(&self) -> Result<(std::fs::File, Stat)> {
         let (file, stat) = match fs::open(&self.disk) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::Invalid(vec![
-                    Diagnostic::new(
-                        &FILE_MISSING,
-                        format!("`{}` vanished while the expert was being built", self.path),
-                    )
-                    .file(&self.path)
-                    .help("build again when nothing moves the files"),
-                ]));
+                return Err(vanished(&self.path));
             }
             other => other?,
         };

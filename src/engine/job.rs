@@ -34,6 +34,8 @@ pub struct Job {
     open: Mutex<Option<Arc<Open>>>,
     /// What the plan is made of.
     expected: OnceLock<Expected>,
+    /// Why the first look failed.
+    failed: OnceLock<Error>,
     /// The expert's name, once its manifest was read.
     name: OnceLock<String>,
     /// Is every file read, whatever the index knows of it?
@@ -80,8 +82,8 @@ pub struct PackageSlot {
 impl Job {
     /// The work on an expert, not yet begun.
     pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
-        let (open, expected, name) = Default::default();
-        Self { number, target, why, index, open, expected, name, reads_all: false }
+        let (open, expected, failed, name) = Default::default();
+        Self { number, target, why, index, open, expected, failed, name, reads_all: false }
     }
 
     /// The same work, but for the shortcut of the index: every file is read.
@@ -96,6 +98,9 @@ impl Job {
         let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(open) = &*open {
             return Ok(Arc::clone(open));
+        }
+        if let Some(error) = self.failed.get() {
+            return Err(error.again());
         }
         let survey = Survey::take(&self.target)?;
         if self.expected.get().is_some_and(|expected| *expected != Expected::of(&survey)) {
@@ -113,10 +118,13 @@ impl Job {
         *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
     }
 
-    /// Says what the plan is made of: this first look, or nothing where it failed.
-    pub fn expect(&self, survey: Option<&Survey>) {
+    /// Takes the first look, of which the plan is made. Where it fails, the plan has nothing of this expert, and
+    /// opening the job tells why: it is not tried again, as an expert that can be read by then would not fit the plan.
+    pub fn first_look(&self) -> Option<Survey> {
+        let survey = Survey::take(&self.target).map_err(|error| self.failed.set(error)).ok();
         let nothing = || Expected { files: Vec::new(), packages: 0 };
-        let _ = self.expected.set(survey.map_or_else(nothing, Expected::of));
+        let _ = self.expected.set(survey.as_ref().map_or_else(nothing, Expected::of));
+        survey
     }
 
     /// How the user knows the expert: its name, or its folder while the manifest is not read.

@@ -142,7 +142,7 @@ pub fn pass(
             let at = begun * SEGMENT as u64;
             let mut chunk = take_spare(&shared);
             let size = (length - at).min(SEGMENT as u64) as usize;
-            source.read(at, &mut chunk.source, size).map_err(|e| read_error(name, e))?;
+            source.read(at, &mut chunk.source, size).map_err(|e| Error::io("read", name, e))?;
             if sinks.sha256 {
                 sha.update(&chunk.source);
             }
@@ -191,13 +191,6 @@ pub fn pass(
     };
     let sha256 = if sinks.sha256 { Sha256::new(sha.finalize().into()) } else { Sha256::new([0; 32]) };
     Ok(Passed { digest: Digest::new(hash, length), sha256, segments })
-}
-
-fn read_error(name: &std::path::Path, e: std::io::Error) -> Error {
-    if e.kind() == std::io::ErrorKind::UnexpectedEof {
-        return Error::io("read", name, std::io::Error::other("it became shorter while it was being read"));
-    }
-    Error::io("read", name, e)
 }
 
 fn pack(chunk: &mut Chunk, codec: Option<Codec>, scratch: &mut Scratch) {

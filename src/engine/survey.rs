@@ -105,6 +105,15 @@ pub struct Survey {
     pub at: i64,
 }
 
+/// The error for a file that was there a moment ago.
+pub fn vanished(path: &RelPath) -> Error {
+    Error::Invalid(vec![
+        Diagnostic::new(&FILE_MISSING, format!("`{path}` vanished while the expert was being built"))
+            .file(path)
+            .help("build again when nothing moves the files"),
+    ])
+}
+
 impl Survey {
     /// Looks at the expert in its folder.
     pub fn take(target: &Target) -> Result<Self> {
@@ -157,7 +166,10 @@ impl Survey {
         let mut sources = Vec::with_capacity(files.len());
         for (path, role) in files {
             let on_disk = path.under(folder);
-            let stat = Stat::following(&on_disk).map_err(|e| Error::io("read", &on_disk, e))?;
+            let stat = Stat::following(&on_disk).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => vanished(&path),
+                _ => Error::io("read", &on_disk, e),
+            })?;
             sources.push(SourceFile { path, role, stat });
         }
         Ok(Self {

@@ -14,7 +14,7 @@ use crate::engine::job::{Finished, Job};
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
-use crate::engine::survey::{SourceFile, Survey};
+use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
@@ -287,9 +287,7 @@ pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
     let room = AtomicI64::new(1 << 20);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
-        let survey = Survey::take(&job.target).ok();
-        job.expect(survey.as_ref());
-        let survey = survey?;
+        let survey = job.first_look()?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);

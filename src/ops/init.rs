@@ -27,6 +27,7 @@ pub fn init(directory: &Path, force: bool) -> Result<Initialised> {
     let replaced = disk.is_file(&own);
     let text = if force { spec::init(&Without(&disk, &own))? } else { spec::init(&disk)? };
     let path = directory.join(NAME);
+    output::tidy_beside(&path);
     output::write(&path, text.as_bytes())?;
     let manifest = RelPath::new("manifest.json").expect("a relative path");
     let experts = match disk.is_file(&manifest) {

@@ -118,6 +118,7 @@ pub fn lock(
     let path = workspace.root.join(NAME);
     let text = lock.text()?;
     if !matches!(fs::read(&path, 256 << 20)?, Some((bytes, _)) if bytes == text.as_bytes()) {
+        output::tidy_beside(&path);
         output::write(&path, text.as_bytes())?;
     }
     Ok((report, Some(Written { path, packages: lock.packages.len(), changed })))

@@ -82,6 +82,7 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
     let signature = seal(&mut manifest, &hashes, &seals).ok_or_else(|| Error::Bug("no signature was made".into()))?;
 
     let target = options.output.unwrap_or(package);
+    output::tidy_beside(target);
     let output = Output::create(target)?;
     let files = Files { manifest: pretty(&manifest), signature: signature.to_string() };
     let (sha256, bytes, copied) = rewrite(&opened, &contents, &files, codec, &output)?;

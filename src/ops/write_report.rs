@@ -7,6 +7,7 @@ use crate::store::{fs, output};
 
 /// Writes a report, whole or not at all.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    output::tidy_beside(path);
     output::write(path, bytes)
 }
 

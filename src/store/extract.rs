@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 
 use crate::base::{Error, RelPath, Result};
-use crate::store::output::TEMPORARY;
+use crate::store::output::{self, TEMPORARY};
 
 /// An extraction that is under way. Dropping it removes what was written.
 pub struct Extraction {
     target: PathBuf,
     temporary: tempfile::TempDir,
+    /// While it is held, nobody takes the folder for what a killed process left.
+    _lock: File,
     /// Was the target there before?
     into: bool,
     force: bool,
@@ -48,11 +50,24 @@ impl Extraction {
             (false, _) => Path::new("."),
         };
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempdir_in(folder)
-            .map_err(|e| Error::io("create a temporary folder in", folder, e))?;
-        Ok(Self { target: target.to_path_buf(), temporary, into, force, files: Vec::new() })
+        // What a killed extraction left here.
+        output::tidy(folder);
+        loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(TEMPORARY)
+                .tempdir_in(folder)
+                .map_err(|e| Error::io("create a temporary folder in", folder, e))?;
+            // Another extraction may have taken it for an orphan before it was locked.
+            match File::open(temporary.path()) {
+                Ok(lock) if output::keep_hold(&lock) => {
+                    let files = Vec::new();
+                    return Ok(Self { target: target.to_path_buf(), temporary, _lock: lock, into, force, files });
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io("open", temporary.path(), e)),
+            }
+        }
     }
 
     /// Begins a file.

@@ -285,7 +285,7 @@ fn remove_repo(folder: &RepoFolder) -> Result<()> {
 /// Removes what killed processes left in the cache.
 pub fn tidy(cache: &LocalCache) -> Result<u64> {
     let base = cache.root().join("v1");
-    let mut removed = output::tidy(&base) + output::tidy(&base.join("blobs"));
+    let mut removed = output::tidy(cache.root()) + output::tidy(&base) + output::tidy(&base.join("blobs"));
     for kind in ["results", "blobs", "repos"] {
         for folder in fs::list(&base.join(kind))?.into_iter().filter(|e| e.is_dir) {
             removed += output::tidy(&base.join(kind).join(folder.shown));

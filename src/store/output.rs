@@ -188,20 +188,31 @@ pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
 pub fn tidy(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let mut removed = 0;
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY)
-            && let Ok(file) = File::open(entry.path())
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY)) {
+        // Nothing else of that name is ours; to open a pipe could take for ever.
+        let Ok(kind) = entry.file_type() else { continue };
+        if !kind.is_file() && !kind.is_dir() {
+            continue;
+        }
+        if let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
-            removed += usize::from(fs::remove_file(entry.path()).is_ok());
+            let path = entry.path();
+            let gone = if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            removed += usize::from(gone.is_ok());
         }
     }
     removed
 }
 
+/// The same in the folder where this file is going to be written.
+pub fn tidy_beside(target: &Path) {
+    tidy(parent(target));
+}
+
 /// Locks a temporary that was just made. `false` where someone who tidies took it for an orphan before it was locked:
 /// then it is gone, or about to be.
-fn keep_hold(file: &File) -> bool {
+pub(in crate::store) fn keep_hold(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     match file.try_lock() {
         Err(fs::TryLockError::WouldBlock) => false,
@@ -247,9 +258,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let orphan = dir.path().join(format!("{TEMPORARY}x"));
         std::fs::write(&orphan, b"").expect("write");
+        let folder = dir.path().join(format!("{TEMPORARY}folder"));
+        std::fs::create_dir_all(folder.join("sub")).expect("a folder");
+        let pipe = dir.path().join(format!("{TEMPORARY}pipe"));
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
         let alive = Output::create(&dir.path().join("out")).expect("create");
-        assert_eq!(tidy(dir.path()), 1);
-        assert!(!orphan.exists());
+        assert_eq!(tidy(dir.path()), 2);
+        assert!(!orphan.exists() && !folder.exists() && pipe.exists());
         alive.commit().expect("still there");
     }
 

@@ -291,6 +291,10 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
     Some(composed.root().pointer("/integrity/signature")?.as_str()?.into())
 }
 
+/// Another build that puts the same package in its place takes the checksum away for a moment: how often it is written
+/// again.
+const SIDE_FILE_TRIES: usize = 100;
+
 /// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
 fn put_in_place(output: Output) -> Result<()> {
     fs::remove(&side_path(output.target()))?;
@@ -327,7 +331,17 @@ fn remember(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha25
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
     for (path, is_package) in [(target.to_path_buf(), true), (side_path(target), false)] {
-        let stat = Stat::of(&path).map_err(|e| Error::io("read", &path, e))?;
+        let mut stat = Stat::of(&path);
+        for _ in 0..SIDE_FILE_TRIES {
+            match &stat {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !is_package => {
+                    side_file(target, sha256)?;
+                    stat = Stat::of(&path);
+                }
+                _ => break,
+            }
+        }
+        let stat = stat.map_err(|e| Error::io("read", &path, e))?;
         built.push(Built { seen: Seen { path: output_path(job, &path), stat: Some(stat) }, sha256, key, is_package });
     }
     Ok(())

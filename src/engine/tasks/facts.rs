@@ -120,12 +120,12 @@ impl Facts {
 
     fn big_weights(&mut self, slot: &FileSlot, found: &mut Vec<Diagnostic>) -> Result<u64> {
         let (file, stat) = slot.open()?;
-        let head = read_at(&file, 0, 8, &slot.disk)?;
+        let head = read_at(&file, 0, 8, &slot.disk).map_err(|e| slot.blame(e))?;
         let mut read = 8;
         let header = match Header::len_needed(&head, stat.size) {
             Ok(needed) => {
                 read = needed as u64;
-                Header::parse(&read_at(&file, 0, needed, &slot.disk)?, stat.size)
+                Header::parse(&read_at(&file, 0, needed, &slot.disk).map_err(|e| slot.blame(e))?, stat.size)
             }
             Err(fault) => Err(fault),
         };

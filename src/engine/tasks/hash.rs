@@ -34,6 +34,10 @@ pub fn small(slot: &FileSlot) -> Result<Done> {
 
 /// Hashes a big file; with a codec, its packed bytes are in the cache afterwards.
 pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    hash_or_take(slot, codec, context, scratch).map_err(|e| slot.blame(e))
+}
+
+fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
     let mut done = Done::new(Status::Cached);
     let Some(codec) = codec else {
         let scan_known = slot.scan.get().is_some() || !matches!(slot.role, Role::Weights(_));
@@ -118,8 +122,9 @@ fn take_cached(
 
 /// The digest of a big file, if a hint says that it is worth knowing before anything else.
 pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
-    if slot.digest().is_none() && context.result(hint_key(slot)?, done)?.is_some() {
-        digest_alone(slot, context, scratch, done)?;
+    let hint = || hint_key(slot).map_err(|e| slot.blame(e));
+    if slot.digest().is_none() && context.result(hint()?, done)?.is_some() {
+        digest_alone(slot, context, scratch, done).map_err(|e| slot.blame(e))?;
     }
     Ok(())
 }
@@ -128,8 +133,7 @@ pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Sc
 fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
     let (file, stat) = slot.open()?;
     let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: &mut |_| Ok(()), sha256: false };
-    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)
-        .map_err(|e| slot.blame(e))?;
+    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)?;
     slot.unchanged(&file, passed.digest.size())?;
     done.bytes_read += stat.size;
     done.status = Status::Done;
@@ -172,7 +176,7 @@ fn whole_pass(
             packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
             sha256: true,
         };
-        pass(&source, &slot.disk, &mut sinks, context.pool, scratch).map_err(|e| slot.blame(e))?
+        pass(&source, &slot.disk, &mut sinks, context.pool, scratch)?
     };
     if let Some((file, stat)) = &opened {
         slot.unchanged(file, passed.digest.size())?;

@@ -1,0 +1,115 @@
+//! `Strace`: kills the program, or makes a call of it fail, at the n-th system call of a kind.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::space::{EXPERT_BUILD, Ran, Space, tool};
+
+/// The system calls that touch files or start threads; those that the machine does not have are left out.
+pub const CALLS: [&str; 22] = [
+    "openat",
+    "read",
+    "pread64",
+    "write",
+    "pwrite64",
+    "rename",
+    "renameat",
+    "renameat2",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "fsync",
+    "fdatasync",
+    "fallocate",
+    "ftruncate",
+    "mkdir",
+    "mkdirat",
+    "flock",
+    "utimensat",
+    "fchmod",
+    "statx",
+    "getdents64",
+];
+
+/// One fault: the call, which of them, and what happens to it (`signal=SIGKILL`, `error=ENOSPC`).
+#[derive(Clone)]
+pub struct Fault {
+    pub call: &'static str,
+    pub number: usize,
+    pub what: String,
+}
+
+impl Fault {
+    pub fn shown(&self) -> String {
+        format!("{} at {} {}", self.what, self.call, self.number)
+    }
+}
+
+/// What became of a run with a fault.
+pub struct Struck {
+    pub ran: Ran,
+    /// The call that was struck, as strace shows it; `None` where the run made fewer calls.
+    pub call: Option<String>,
+}
+
+/// Is strace there, and may it trace?
+pub fn is_there() -> bool {
+    if tool("strace", &["-V"]).is_none() {
+        return false;
+    }
+    let traces = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status();
+    let traces = traces.is_ok_and(|status| status.success());
+    if !traces {
+        eprintln!("SKIPPED: strace may not trace here");
+    }
+    traces
+}
+
+/// How often a thread of this run makes each call, at most.
+pub fn calls(space: &Space, arguments: &[&str]) -> BTreeMap<&'static str, usize> {
+    let log = space.outer("strace.log");
+    let trace = format!("trace={}", CALLS.join(","));
+    let log_text = log.display().to_string();
+    let mut all = vec!["-f", "-qq", "-o", &log_text, "-e", &trace, EXPERT_BUILD];
+    all.extend(arguments);
+    space.run_as("strace", "", &all);
+    let mut counts: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let name = call.trim_start().split('(').next().unwrap_or("");
+        if let Some(name) = CALLS.iter().find(|known| **known == name) {
+            *counts.entry((thread.to_owned(), name)).or_default() += 1;
+        }
+    }
+    let mut most = BTreeMap::new();
+    for ((_, name), count) in counts {
+        let entry: &mut usize = most.entry(name).or_default();
+        *entry = count.max(*entry);
+    }
+    assert!(most.contains_key("openat") && most.contains_key("write"), "strace saw nothing: {most:?}");
+    most
+}
+
+/// The exit code of a run that was killed.
+const KILLED: i32 = -1;
+
+/// Runs the program with this fault.
+pub fn strike(space: &Space, arguments: &[&str], fault: &Fault) -> Struck {
+    let log = space.outer("strace.log");
+    let _ = std::fs::remove_file(&log);
+    let log_text = log.display().to_string();
+    let trace = format!("trace={}", fault.call);
+    let inject = format!("inject={}:{}:when={}", fault.call, fault.what, fault.number);
+    let mut all = vec!["-f", "-qq", "-y", "-o", &log_text, "-e", &trace, "-e", &inject];
+    // With the filter, only this call stops the program, which is faster; but then no signal is delivered.
+    all.extend(fault.what.starts_with("error").then_some("--seccomp-bpf"));
+    all.push(EXPERT_BUILD);
+    all.extend(arguments);
+    let ran = space.run_as("strace", "", &all);
+    let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let call = match ran.code {
+        KILLED => text.lines().rfind(|line| !line.contains("killed by SIGKILL")),
+        _ => text.lines().find(|line| line.contains("(INJECTED)")),
+    };
+    Struck { ran, call: call.map(str::to_owned) }
+}
