@@ -46,6 +46,14 @@ pub fn read(bytes: &[u8], file: &str) -> Companion {
     Companion { tokens, found: found.into_iter().collect() }
 }
 
+/// Walks a JSON file that is too large to be held: is its syntax right?
+pub fn walk(file: impl std::io::Read, path: &str) -> Option<Diagnostic> {
+    let fault = serde_json::from_reader::<_, IgnoredAny>(file).err()?;
+    let at = At::Text { line: fault.line() as u32, column: fault.column() as u32, start: 0, end: 0, pointer: None };
+    let found = Diagnostic::new(&JSON_SYNTAX, fault.to_string()).in_file(path).at(at);
+    Some(found.help("write the file again with a tool that writes JSON"))
+}
+
 /// More tokens than rows of the embeddings. Fewer are fine: rows are padded for speed.
 pub fn vocabulary(file: &str, tokens: Option<u64>, embeddings: Option<u64>) -> Option<Diagnostic> {
     let (tokens, embeddings) = (tokens?, embeddings?);

@@ -67,6 +67,7 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
     match cli.verb {
         Verb::Build(args) => build::build(&args, reports, settings),
         Verb::Check(args) => build::check(&args, reports, settings),
+        Verb::Lock(args) => build::lock(&args, reports, settings),
         Verb::Status(args) => state::status(&args, settings),
         Verb::Why(args) => state::why(&args, settings),
         Verb::Ls(args) => experts::ls(&args, settings),

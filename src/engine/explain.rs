@@ -131,7 +131,7 @@ impl Explained {
 
     fn folders(&mut self, root: &Path, then: &Record) {
         for folder in &then.folders {
-            let now = Stat::of(&root.join(&folder.path)).ok();
+            let now = Stat::following(&root.join(&folder.path)).ok();
             let times = |stat: Stat| (stat.mtime, stat.ctime, stat.ino);
             if folder.stat.is_some() && now.map(times) != folder.stat.map(times) {
                 self.touched.push(folder.path.clone());

@@ -128,7 +128,7 @@ impl FileSlot {
         let (mut file, stat) = self.open()?;
         let mut bytes = Vec::with_capacity(stat.size as usize + 1);
         std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, stat.size + 1), &mut bytes)
-            .map_err(|e| Error::io("read", &self.disk, e))?;
+            .map_err(|e| self.blame(Error::io("read", &self.disk, e)))?;
         self.unchanged(&file, bytes.len() as u64)?;
         self.set_digest(Digest::of(&bytes))?;
         self.set_sha256(Sha256::of(&bytes))?;
@@ -175,13 +175,13 @@ impl FileSlot {
         Ok(())
     }
 
-    /// The error of a reading that failed: a file that ended too soon does not hold still.
-    pub fn unread(&self, error: Error) -> Error {
-        match error {
-            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-                self.changed("it became shorter while it was being read")
+    /// The error of a reading: if the file is no longer what it was, that is the reason.
+    pub fn blame(&self, e: Error) -> Error {
+        match e {
+            Error::Io { .. } if Stat::following(&self.disk).ok() != Some(self.stat) => {
+                self.changed("it was written while it was being read")
             }
-            other => other,
+            e => e,
         }
     }
 

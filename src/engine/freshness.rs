@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::job::Finished;
-use crate::engine::survey::fingerprint;
+use crate::engine::survey::{fingerprint, way_to};
 use crate::engine::target::Target;
 use crate::store::index::{Changed, Record};
 use crate::store::{Index, Stat, fs};
@@ -31,7 +31,7 @@ pub fn look(root: &Path, index: &Index, targets: &[Arc<Target>], force: bool, th
         if force {
             return stale("asked for by `--force`".into());
         }
-        let below = |path: &std::ffi::CStr| folder.as_ref().and_then(|folder| Stat::below(folder, path).ok());
+        let below = |path: &std::ffi::CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
         match view.check(&target.fingerprint(), &below) {
             Ok(()) => Verdict::Fresh(view.memo().unwrap_or_default().to_vec()),
             Err(Changed::Settings) => stale("settings or the program changed".into()),
@@ -74,7 +74,7 @@ pub fn settle(finished: BTreeMap<String, Finished>) -> BTreeMap<String, Record> 
     let settled = finished.into_iter().map(|(key, mut finished)| {
         for (at, folder, names) in &finished.written {
             let stat = Stat::following(folder).ok();
-            let ours = finished.output.strip_prefix(folder).ok().and_then(Path::to_str).unwrap_or_default();
+            let ours = way_to(&finished.output, folder);
             let same = fs::list(folder)
                 .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref()), ours) == *names);
             finished.record.folders[*at].stat = stat.filter(|_| same);

@@ -19,7 +19,7 @@ use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
 use crate::format::safetensors::Fingerprint;
 use crate::store::index::{Built, Input, Record, Seen};
-use crate::store::{ActionKey, Index, Stat};
+use crate::store::{ActionKey, Index, Stat, fs};
 
 /// The work on one expert.
 pub struct Job {
@@ -38,6 +38,8 @@ pub struct Job {
     failed: OnceLock<Error>,
     /// The expert's name, once its manifest was read.
     name: OnceLock<String>,
+    /// Is every file read, whatever the index knows of it?
+    reads_all: bool,
 }
 
 /// What a plan is made of: an expert that has another shape when its turn comes cannot be built by it.
@@ -80,16 +82,15 @@ pub struct PackageSlot {
 impl Job {
     /// The work on an expert, not yet begun.
     pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
-        Self {
-            number,
-            target,
-            why,
-            index,
-            open: Mutex::new(None),
-            expected: OnceLock::new(),
-            failed: OnceLock::new(),
-            name: OnceLock::new(),
-        }
+        let (open, expected, failed, name) = Default::default();
+        Self { number, target, why, index, open, expected, failed, name, reads_all: false }
+    }
+
+    /// The same work, but for the shortcut of the index: every file is read.
+    #[must_use]
+    pub fn reading_all(mut self) -> Self {
+        self.reads_all = true;
+        self
     }
 
     /// Opens the job, with the first look that was taken when it was planned or a new one.
@@ -140,7 +141,7 @@ impl Job {
         let previous = self.index.get(self.target.key()).and_then(|view| view.decode()).unwrap_or_default();
         let files = survey.files.iter().map(|file| {
             let known = remembered(&previous, &self.path_in_repo(file.path.as_str()), &file.stat);
-            FileSlot::new(file, &self.target.folder, known)
+            FileSlot::new(file, &self.target.folder, known.filter(|_| !self.reads_all))
         });
         let _ = survey.manifest.as_ref().filter(|m| !m.name.is_empty()).map(|m| self.name.set(m.name.clone()));
         Open {
@@ -169,7 +170,9 @@ impl Job {
     /// What the index shall remember, now that all packages are in place.
     pub fn finish(&self, open: &Open, memo: Vec<u8>) -> Result<Finished> {
         let survey = &open.survey;
-        let racy = |stat: Stat| (!stat.is_racy(survey.at)).then_some(stat);
+        // Whatever was young when it was read was waited for; what is racy now has a time in the future.
+        let now = fs::now();
+        let racy = |stat: Stat| (!stat.is_racy(now)).then_some(stat);
         let mut inputs = vec![Input {
             seen: Seen { path: self.shown(&survey.manifest_file.path), stat: racy(survey.manifest_file.stat) },
             digest: survey.manifest_digest,
@@ -193,7 +196,7 @@ impl Job {
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
             let out = self.target.output_folder();
-            if disk == out || out.parent() == Some(&disk) {
+            if out.starts_with(&disk) {
                 written.push((folders.len(), disk, listed.fingerprint));
             }
             folders.push(Seen { path, stat: listed.stat.and_then(racy) });

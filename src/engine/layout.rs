@@ -133,17 +133,20 @@ impl Work<'_> {
     fn model(&mut self, model: usize) -> Result<BTreeMap<String, RelPath>> {
         let base = &self.manifest.base_models[model];
         let weights = self.weights_folder(model)?;
-        let mut adapters = BTreeMap::new();
-        let named: Vec<&Adapter> = base.adapters.iter().filter(|a| a.path.is_some()).collect();
-        let several = named.len() > 1;
-        let mut beside = weights.clone();
+        let mut sources = Vec::new();
         for adapter in &base.adapters {
-            let Some((source, target)) = self.adapter_file(adapter, weights.as_ref(), several)? else { continue };
-            if !several {
-                beside = source.parent();
-            }
+            sources.extend(self.adapter_file(adapter, weights.as_ref())?.map(|source| (adapter, source)));
+        }
+        // One file lies at the root, where loaders look. Of several each keeps its path, but for the one that has none.
+        let several = sources.iter().any(|(_, source)| *source != sources[0].1);
+        let at_root = |source: &RelPath| !several || sources.iter().any(|(a, s)| a.path.is_none() && s == source);
+        let beside =
+            if several { weights.clone() } else { sources.first().map_or(weights.clone(), |(_, s)| s.parent()) };
+        let mut adapters = BTreeMap::new();
+        for (adapter, source) in &sources {
+            let target = if at_root(source) { fixed(WEIGHTS) } else { source.clone() };
             adapters.insert(adapter.pointer.clone(), target.clone());
-            self.members.insert(target, (source, Role::Weights(Some(adapter.pointer.clone()))));
+            self.place(target, source.clone(), Role::Weights(Some(adapter.pointer.clone())));
         }
         if base.adapters.is_empty()
             && let Some(source) = self.first(weights.as_ref(), WEIGHTS)?
@@ -189,21 +192,15 @@ impl Work<'_> {
         Ok(None)
     }
 
-    fn adapter_file(
-        &mut self,
-        adapter: &Adapter,
-        weights: Option<&RelPath>,
-        several: bool,
-    ) -> Result<Option<(RelPath, RelPath)>> {
-        let target = fixed(WEIGHTS);
+    /// The file of an adapter: the one that it names, else the one in the folder of the weights.
+    fn adapter_file(&mut self, adapter: &Adapter, weights: Option<&RelPath>) -> Result<Option<RelPath>> {
         if let Some(reference) = &adapter.path {
             let Ok(path) = RelPath::lenient(&reference.path) else { return Ok(None) };
-            let target = if several { path.clone() } else { target };
-            return Ok(self.present(&path, reference)?.then_some((path, target)));
+            return Ok(self.present(&path, reference)?.then_some(path));
         }
         let path = join(weights, WEIGHTS);
         match self.kind(&path)? {
-            Some(NameKind::File) => Ok(Some((path, target))),
+            Some(NameKind::File) => Ok(Some(path)),
             _ => {
                 if !self.found.iter().any(|d| d.file.as_deref() == Some(WEIGHTS)) {
                     self.found.push(
@@ -313,7 +310,7 @@ impl Work<'_> {
     fn reference(&mut self, reference: &Reference, role: Role) -> Result<()> {
         let Ok(path) = RelPath::lenient(&reference.path) else { return Ok(()) };
         if self.present(&path, reference)? {
-            self.members.insert(path.clone(), (path, role));
+            self.place(path.clone(), path, role);
         }
         Ok(())
     }
@@ -339,6 +336,18 @@ impl Work<'_> {
                 .help(format!("add the file, or take `{}` out of the manifest", reference.pointer)),
         );
         Ok(false)
+    }
+
+    /// Adds a member that the manifest asks for: nothing else may have its place.
+    fn place(&mut self, path: RelPath, source: RelPath, role: Role) {
+        let old = self.members.insert(path.clone(), (source.clone(), role));
+        if let Some((other, _)) = old.filter(|(other, _)| *other != source) {
+            self.found.push(
+                Diagnostic::new(&PATH_CLASH, format!("`{other}` and `{source}` would both be `{path}` in the package"))
+                    .file(&source)
+                    .help("rename one of them"),
+            );
+        }
     }
 
     /// Adds a member under a name at the root of the package.

@@ -1,4 +1,62 @@
 //! The engine: what is stale, in which order, by which threads, from which cache.
+//!
+//! In the words of *Build Systems à la Carte*: a **topological** scheduler, **constructive traces**, **early cutoff**.
+//!
+//! # Decisions, and why
+//!
+//! * **Topological, not suspending.** All that a task needs is known before the first one runs: one look at names and
+//!   stats ([`survey`]) and one small file, the manifest, give the whole graph ([`plan`]). So a circle is found before
+//!   anything is read, and a task never waits for another one inside.
+//! * **Constructive traces.** A result is kept under a [key] of its inputs' *digests*, with its bytes, and shared by
+//!   repos and machines. A key knows nothing of a path on the disk, a time, a user or a thread count.
+//! * **Early cutoff.** The key of a package is made when its inputs' digests are there, not from what changed: a touched
+//!   file, or one that was edited and put back, ends at a key that the cache has. A package whose bytes stand already is
+//!   not written again.
+//! * **The stat index is a shortcut, never an authority.** It says "the file with this stat had that digest" and "with
+//!   all these stats nothing is to be done" ([`freshness`]). Whatever it says comes from a stat that was old enough when
+//!   the file was read (git's racy rule); losing it, damaging it or `--force` costs a reading. It may contain absolute
+//!   paths and settings that no key may, as it never leaves this machine.
+//! * **The unit of the cache is the packed file, a package is an assembly.** A member's compressed bytes depend on its
+//!   content and the codec alone ([`crate::format::segment`]), so files are cached by content and shared between packages;
+//!   of a package only the list of pieces and what lies between them is kept ([`record`]).
+//! * **Cheap checks first.** Manifest, small files and headers are validated before anything big is read; then values and
+//!   hashes, in the same pass that compresses. A key that the cache has was found good by these same checks, whose recipe
+//!   number and levels are in it: it is not validated again, and its findings are told from the record.
+//! * **One coordinator.** One thread knows what waits for what and speaks to the observer; workers only send it what
+//!   became of a task ([`schedule`]). So events have one order, and a panic in a task is that task's failure.
+//! * **Tasks for the graph, assists for the cores.** A big file is one task whose 1 MiB chunks any thread may take
+//!   ([`pool`], [`stream`]); hashing a stream, which knows one order only, runs beside it ([`lane`]). An assist never
+//!   waits for anything, and whoever waits for an assist takes assists meanwhile: one thread is enough, and there is no
+//!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
+//!   file.
+//! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
+//!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
+//! * **A signed package is made where the key is.** Its result keeps what it was made of, never its bytes.
+//!
+//! # What is kept where
+//!
+//! | what | where | read back by | if it is lost or wrong |
+//! |---|---|---|---|
+//! | index: stats, digests, outputs, memo, history | `repos/<repo>/index` of the cache | [`freshness`], [`job`] | files are read again |
+//! | package: pieces, members, findings, key text | `results/` by [package key](tasks::compose::package_key) | [`tasks::validate`], [`tasks::archive`] | assembled again |
+//! | file: SHA-256, segment table, scan of values | `results/` by [file key](key::KeyText::file) | [`tasks::hash`] | read and compressed again |
+//! | hint: "a file of this size and these samples was packed" | `results/` by size and samples | [`tasks::hash`] | one reading more, or one less |
+//! | settings, as text | `results/` by their hash | [`explain`] | a change is noticed but not named |
+//! | packed bytes of a file | `blobs/` by digest | [`tasks::assemble`] | compressed again |
+//! | manifest, small files, findings | memory, while the [`job`] is open | the job's tasks | – |
+//!
+//! Records end with their BLAKE3, blobs are named by theirs; both are checked when they are used.
+//!
+//! # What happens on a kill
+//!
+//! At any moment: outputs, records and the index appear by rename, so each is the old one or the new one. Temporaries that
+//! nobody locks are removed by the next run into the same folder, those of the cache by its collector. The checksum beside
+//! a package is taken away before the package is replaced, so there may be none for a moment, never that of other bytes. The
+//! index is written at the end of a run: after a kill the next run finds the experts stale, their results in the cache and
+//! their packages standing, and writes nothing twice.
+//!
+//! A failed expert keeps its old record, which its changed stats contradict. One that was skipped because something
+//! before it failed is not remembered either: only an expert whose every task ended well enters the index.
 
 pub mod explain;
 pub mod files;

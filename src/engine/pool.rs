@@ -67,6 +67,11 @@ impl<'a> Pool<'a> {
         self.changed.notify_one();
     }
 
+    /// How many assists wait for a thread.
+    pub fn assists(&self) -> usize {
+        self.lock().assists.len()
+    }
+
     /// Takes an assist, if there is one.
     pub fn try_assist(&self) -> Option<Assist> {
         self.lock().assists.pop_front()

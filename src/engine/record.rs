@@ -86,6 +86,8 @@ pub struct KeptFinding {
     file: Option<String>,
     at: crate::base::At,
     help: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edit: Option<crate::base::diagnostic::Edit>,
 }
 
 impl KeptFinding {
@@ -98,6 +100,7 @@ impl KeptFinding {
             file: found.file.clone(),
             at: found.at.clone(),
             help: found.help.clone(),
+            edit: found.edit.clone(),
         }
     }
 
@@ -108,6 +111,7 @@ impl KeptFinding {
         found.file.clone_from(&self.file);
         found.at = self.at.clone();
         found.help.clone_from(&self.help);
+        found.edit.clone_from(&self.edit);
         Some(found)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The thread that owns the task reads 1 MiB chunks in order and feeds SHA-256, which knows no other order. Each chunk is
 //! then an assist: BLAKE3 of its subtree, a look at its values, its compressed segment, by whichever thread is free.
-//! Packed segments leave in order. At most `2 × threads + 2` chunks are in flight, so memory does not grow with the file.
+//! Packed segments leave in order. At most `2 × threads + 2` chunks of all files wait for a thread, so memory grows neither
+//! with the file nor with the number of files that are passed over at once.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -135,7 +136,9 @@ pub fn pass(
         if pool.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        if begun < count && begun - finished < limit {
+        // Where many files are passed over at once, their chunks together stay within the limit.
+        let room = begun == finished || pool.assists() < limit as usize;
+        if begun < count && begun - finished < limit && room {
             let at = begun * SEGMENT as u64;
             let mut chunk = take_spare(&shared);
             let size = (length - at).min(SEGMENT as u64) as usize;
@@ -265,6 +268,35 @@ mod tests {
     use crate::engine::pool::{Next, Pool};
     use crate::engine::scratch::Scratch;
     use crate::format::segment::{Codec, Compression, Packer, SEGMENT};
+
+    #[test]
+    fn many_files_at_once_share_one_limit() {
+        const THREADS: usize = 8;
+        let cancel = AtomicBool::new(false);
+        let pool = Pool::new(THREADS, &cancel);
+        let bytes = vec![7; 24 * SEGMENT];
+        let most = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let mut sinks = Sinks {
+                        codec: Some(Codec::new(Compression::None, None).expect("codec")),
+                        scanner: None,
+                        scanned: &mut |_| {},
+                        packed: &mut |_| {
+                            most.fetch_max(pool.assists(), std::sync::atomic::Ordering::Relaxed);
+                            Ok(())
+                        },
+                        sha256: false,
+                    };
+                    let source = Source::Memory(&bytes);
+                    pass(&source, Path::new("x"), &mut sinks, &pool, &mut Scratch::default()).expect("it passes");
+                });
+            }
+        });
+        let most = most.into_inner();
+        assert!(most <= 2 * THREADS + 2 + THREADS, "{most} chunks waited");
+    }
 
     #[test]
     fn one_pass_equals_many_for_any_threads() {

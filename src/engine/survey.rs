@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::codes::files::FILE_MISSING;
+use crate::base::codes::files::{FILE_CHANGED, FILE_MISSING, PATH_CLASH};
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::{self, Layout, NameKind, Role, Tree};
 use crate::engine::target::Target;
@@ -32,12 +32,12 @@ pub struct SourceFile {
 
 /// Files up to this size are read in one gulp and kept until their package is written.
 pub const SMALL: u64 = 1 << 20;
-/// JSON is parsed whole, so it is kept up to this size.
+/// JSON and grammars are parsed whole, so they are kept up to this size.
 const SMALL_JSON: u64 = 16 << 20;
 
 /// Is a file of this role and size read in one gulp?
 pub fn is_small(role: &Role, size: u64) -> bool {
-    size <= if matches!(role, Role::Json | Role::AdapterConfig) { SMALL_JSON } else { SMALL }
+    size <= if matches!(role, Role::Json | Role::AdapterConfig | Role::Grammar) { SMALL_JSON } else { SMALL }
 }
 
 impl SourceFile {
@@ -74,6 +74,12 @@ pub fn fingerprint<'n>(names: impl Iterator<Item = &'n str>, ours: &str) -> [u8;
     *hasher.finalize().as_bytes()
 }
 
+/// The name in this folder that leads to the folder of the packages; empty where none does.
+pub fn way_to<'o>(output: &'o Path, folder: &Path) -> &'o str {
+    let below = output.strip_prefix(folder).ok();
+    below.and_then(|below| below.iter().next()?.to_str()).unwrap_or_default()
+}
+
 /// What the first look told.
 #[derive(Debug)]
 pub struct Survey {
@@ -91,6 +97,8 @@ pub struct Survey {
     pub files: Vec<SourceFile>,
     /// Folders that were listed.
     pub folders: Vec<ListedFolder>,
+    /// Where packages go that do not go below the expert's folder.
+    pub outside: Vec<PathBuf>,
     /// What is wrong so far.
     pub found: Vec<Diagnostic>,
     /// When the look began, by the clock that stamps files.
@@ -129,9 +137,16 @@ impl Survey {
             }
             _ => return Err(missing(&disk)),
         };
+        if bytes.len() as u64 != stat.size || Stat::following(&disk).ok() != Some(stat) {
+            return Err(Error::Invalid(vec![
+                Diagnostic::new(&FILE_CHANGED, format!("`{manifest_path}` changed while it was being read"))
+                    .file(&manifest_path)
+                    .help("build again when whatever writes it has finished"),
+            ]));
+        }
         let (manifest, mut found) = Manifest::read(&bytes, manifest_path.as_str());
         let manifest = manifest.map(Arc::new);
-        let mut layouts = Vec::new();
+        let (mut layouts, mut outside) = (Vec::new(), Vec::new());
         if let Some(manifest) = &manifest {
             match target.models(manifest) {
                 Ok(models) => {
@@ -141,6 +156,8 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
+            outside = places(target, manifest, &layouts, &mut found);
+            outside.retain(|path| !path.starts_with(folder));
         }
         let mut files = BTreeMap::new();
         for member in layouts.iter().flat_map(|l| &l.members) {
@@ -163,10 +180,31 @@ impl Survey {
             layouts,
             files: sources,
             folders: tree.seen(&target.output_folder()),
+            outside,
             found,
             at,
         })
     }
+}
+
+/// Where the packages go: no two to the same place.
+fn places(target: &Target, manifest: &Manifest, layouts: &[Layout], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut taken = BTreeMap::new();
+    for layout in layouts {
+        let model = &manifest.base_models[layout.model];
+        match target.output(manifest, model) {
+            Err(wrong) => found.push(*wrong),
+            Ok(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Some(other) = taken.insert(path, &model.name) {
+                    let message = format!("the packages for `{other}` and `{}` would both be `{name}`", model.name);
+                    let clash = Diagnostic::new(&PATH_CLASH, message).in_file(&*manifest.file);
+                    found.push(clash.help("give one of the base models a `slug` of its own in the Expertfile"));
+                }
+            }
+        }
+    }
+    taken.into_keys().collect()
 }
 
 fn missing(path: &Path) -> Error {
@@ -200,8 +238,7 @@ impl DiskTree {
         let root = self.root;
         let folder = |(path, listed): (Option<RelPath>, Listed)| {
             let disk = path.as_ref().map_or_else(|| root.clone(), |p| p.under(&root));
-            let ours = output.strip_prefix(&disk).ok().and_then(Path::to_str).unwrap_or_default();
-            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), ours);
+            let fingerprint = fingerprint(listed.names.keys().map(String::as_str), way_to(output, &disk));
             ListedFolder { path, stat: listed.stat, fingerprint }
         };
         self.listed.into_inner().into_iter().map(folder).collect()
@@ -217,7 +254,7 @@ impl DiskTree {
             self.list(folder.parent().as_ref())?;
         }
         // The stat comes first: what changes between it and the listing is noticed next time.
-        let stat = Stat::following(&path).ok();
+        let stat = fs::steady(&path);
         let (mut names, mut unreadable) = (BTreeMap::new(), Vec::new());
         if self.is_inside(&path) {
             for entry in fs::list(&path)? {

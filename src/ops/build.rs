@@ -6,22 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
+use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
-use crate::engine::layout::Layout;
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
-use crate::engine::survey::{SourceFile, Survey};
+use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, clashes, lock, requirements};
+use crate::ops::{cache, copies, lock, requirements};
 use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
@@ -73,51 +72,6 @@ impl Report {
     }
 }
 
-/// What the index remembers of an expert beside its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Memo {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its base models.
-    pub models: Vec<String>,
-    /// What it requires.
-    pub requires: Vec<String>,
-    /// What it does not go with.
-    pub incompatible_with: Vec<String>,
-    /// When it wants to be loaded.
-    pub load_order: Option<u64>,
-    /// Its packages.
-    pub packages: usize,
-}
-
-impl Memo {
-    /// Of a survey.
-    pub fn of(survey: &Survey) -> Self {
-        let Some(manifest) = &survey.manifest else { return Self::default() };
-        Self {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            models: manifest.base_models.iter().map(|m| m.name.clone()).collect(),
-            requires: manifest.requires.iter().map(|p| p.text.clone()).collect(),
-            incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
-            load_order: manifest.load_order,
-            packages: survey.layouts.len(),
-        }
-    }
-
-    /// As the index keeps it.
-    pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a memo is plain data")
-    }
-
-    /// As the index kept it; what follows the first line is [`History`]'s.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next()?).ok()
-    }
-}
-
 /// Builds (or checks) the chosen experts.
 pub fn build(
     workspace: &Workspace,
@@ -156,7 +110,10 @@ pub fn build(
                 }
                 known.insert(chosen[i], memo);
             }
-            Verdict::Stale(why) => jobs.push(Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index))),
+            Verdict::Stale(why) => {
+                let job = Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index));
+                jobs.push(if options.force { job.reading_all() } else { job });
+            }
         }
     }
     for found in told {
@@ -170,10 +127,8 @@ pub fn build(
     }
     let surveyed = survey(&jobs, options.jobs);
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
-    let mut needs = requirements::check(workspace, &index, &known)?;
-    for (expert, found) in clashes::outputs(workspace, &index, &jobs, &surveyed) {
-        needs.unmet.entry(expert).or_default().push(found);
-    }
+    let needs = requirements::check(workspace, &index, &known)?;
+    let held = needs.held_back();
     for warning in needs.warnings {
         report.warnings += 1;
         observer.on(&Event::Diagnostic(Box::new(warning)));
@@ -185,19 +140,31 @@ pub fn build(
         }
         found.into_iter().for_each(|d| observer.on(&Event::Diagnostic(Box::new(d))));
     }
-    let (jobs, surveyed): (Vec<Job>, Vec<_>) =
-        jobs.into_iter().zip(surveyed).filter(|(job, _)| !needs.unmet.contains_key(&job.number)).unzip();
+    let is_due = |job: &Job| !needs.unmet.contains_key(&job.number) && !held.contains(&job.number);
+    let held_back = jobs.iter().filter(|job| held.contains(&job.number) && !needs.unmet.contains_key(&job.number));
+    let held_back: Vec<String> = held_back.map(Job::name).collect();
+    let (jobs, surveyed): (Vec<Job>, Vec<_>) = jobs.into_iter().zip(surveyed).filter(|(job, _)| is_due(job)).unzip();
     report.failed.extend(
         needs
             .unmet
             .into_iter()
             .map(|(expert, found)| (workspace.repo.experts[expert].label().to_owned(), Error::Requirements(found))),
     );
+    report.skipped = held_back;
     let shapes = shapes(&jobs, surveyed, &needs.after);
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
-        report.stale = jobs.iter().map(|job| (job.name(), job.why.clone())).collect();
+        for (job, shape) in jobs.iter().zip(&shapes) {
+            // By stat alone a touched file looks changed; whoever asks without building wants to know.
+            let same = |e: Explained| e.is_same();
+            let touched =
+                !options.force && Explained::of(&workspace.root, &job.target, &index, &workspace.cache).is_ok_and(same);
+            match touched {
+                true => report.fresh += shape.packages.max(1),
+                false => report.stale.push((job.name(), job.why.clone())),
+            }
+        }
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }
@@ -231,11 +198,11 @@ pub fn build(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
-    let copies = clashes::copies(workspace, &index, &records);
-    for (expert, found) in copies {
+    let copied = copies::copies(workspace, &index, &records);
+    for (expert, found) in copied {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found.clone())));
-        if clashes::is_error(&found) {
+        if copies::is_error(&found) {
             // It is not done with: the next run looks at it again.
             records.remove(&expert);
             report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
@@ -261,7 +228,7 @@ pub fn build(
     for (job, error) in std::mem::take(&mut outcome.failed) {
         report.failed.push((jobs[job].name(), error));
     }
-    report.skipped = outcome.skipped.iter().map(|job| jobs[*job].name()).collect();
+    report.skipped.extend(outcome.skipped.iter().map(|job| jobs[*job].name()));
     finish(observer, &report, &outcome, started);
     Ok(report)
 }
@@ -312,9 +279,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// What a first look tells the planner: for each file whether it is small, what other experts must know, and where
-/// packages go.
-pub(crate) type Surveyed = Option<(Vec<bool>, Memo, Vec<PathBuf>)>;
+/// What a first look tells the planner: for each file whether it is small, what other experts must know.
+pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
 
 /// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
 /// manifests goes; of a repo larger than that they are taken again.
@@ -324,16 +290,11 @@ pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
         let survey = job.first_look()?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
         let memo = Memo::of(&survey);
-        let output = |layout: &Layout| {
-            let manifest = survey.manifest.as_ref()?;
-            job.target.output(manifest, &manifest.base_models[layout.model]).ok()
-        };
-        let outputs = survey.layouts.iter().filter_map(output).collect();
         let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
-        Some((files, memo, outputs))
+        Some((files, memo))
     })
 }
 
@@ -343,7 +304,7 @@ pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usi
     for (job, surveyed) in jobs.iter().zip(surveyed) {
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
-        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo, _)| (files, memo.packages));
+        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
         shapes.push(Shape { files, packages, after: before });
     }
     shapes

@@ -9,7 +9,7 @@ use crate::base::{At, RelPath, Result};
 use crate::check::requires::{self, Summary};
 use crate::engine::freshness;
 use crate::format::manifest::Manifest;
-use crate::ops::build::Memo;
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::spec::{Expert, select as by_selector};
 use crate::store::{Index, Stat, fs};
@@ -28,7 +28,7 @@ impl Experts {
     pub fn of(workspace: &Workspace, index: &Index, threads: usize) -> Self {
         let read = |expert: &Expert| {
             let memo = remembered(&workspace.root, index, expert)
-                .or_else(|| read(&workspace.root, expert).as_ref().map(memo_of))
+                .or_else(|| read(&workspace.root, expert).as_ref().map(Memo::of_manifest))
                 .unwrap_or_default();
             (summary(expert, &memo), memo.packages)
         };
@@ -101,7 +101,7 @@ pub(crate) fn remembered(root: &Path, index: &Index, expert: &Expert) -> Option<
     let view = index.get(expert.label())?;
     let path = CString::new(expert.path(&expert.manifest.value).as_str()).ok()?;
     let then = view.input(&path)??;
-    let now = Stat::of(&root.join(path.to_str().ok()?)).ok()?;
+    let now = Stat::following(&root.join(path.to_str().ok()?)).ok()?;
     if then == now { Memo::decode(view.memo()?) } else { None }
 }
 
@@ -110,18 +110,6 @@ pub(crate) fn read(root: &Path, expert: &Expert) -> Option<Manifest> {
     let path = expert.path(&expert.manifest.value);
     let (bytes, _) = fs::read(&path.under(root), 64 << 20).ok()??;
     Manifest::read(&bytes, expert.manifest.value.as_str()).0
-}
-
-pub(crate) fn memo_of(manifest: &Manifest) -> Memo {
-    Memo {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        models: manifest.base_models.iter().map(|m| m.name.clone()).collect(),
-        requires: manifest.requires.iter().map(|p| p.text.clone()).collect(),
-        incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
-        load_order: manifest.load_order,
-        packages: manifest.base_models.len(),
-    }
 }
 
 pub(crate) fn summary(expert: &Expert, memo: &Memo) -> Summary {

@@ -94,7 +94,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::{History, Past};
-    use crate::ops::build::Memo;
+    use crate::ops::memo::Memo;
 
     #[test]
     fn memo_and_history_share_a_record() {

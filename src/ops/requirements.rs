@@ -1,11 +1,12 @@
 //! What experts require of each other, over the whole repo: unmet, cyclic or contradictory requirements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::codes::repo::{DUPLICATE_EXPERT, REQUIREMENT_UNMET};
 use crate::base::{Diagnostic, Result};
 use crate::check::requires;
-use crate::ops::build::Memo;
-use crate::ops::experts::{memo_of, read, remembered, summary};
+use crate::ops::experts::{read, remembered, summary};
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
 
@@ -20,12 +21,29 @@ pub struct Needs {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl Needs {
+    /// Experts whose packages come after those of an expert that cannot be built, directly or through others.
+    pub fn held_back(&self) -> BTreeSet<usize> {
+        let mut held: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let stuck = |number: &usize| held.contains(number) || self.unmet.contains_key(number);
+            let waits = |(expert, before): (&usize, &Vec<usize>)| before.iter().any(stuck).then_some(*expert);
+            let found: BTreeSet<usize> = self.after.iter().filter_map(waits).collect();
+            if found == held {
+                return held;
+            }
+            held = found;
+        }
+    }
+}
+
 /// Checks the requirements of the chosen experts, which are `known`. Others are read where the index does not know them.
 pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Result<Needs> {
+    let mut needs = one_place_each(workspace, index, known);
     let repo = &workspace.repo;
     let nobody = known.values().all(|m| m.requires.is_empty() && m.incompatible_with.is_empty());
     if nobody && known.len() < 2 {
-        return Ok(Needs::default());
+        return Ok(needs);
     }
     let mut numbers = Vec::with_capacity(repo.experts.len());
     let mut summaries = Vec::with_capacity(repo.experts.len());
@@ -35,7 +53,7 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
             // Nothing is required, so nobody else's manifest matters.
             None if nobody => None,
             None => remembered(&workspace.root, index, expert)
-                .or_else(|| read(&workspace.root, expert).map(|m| memo_of(&m))),
+                .or_else(|| read(&workspace.root, expert).map(|m| Memo::of_manifest(&m))),
         };
         // One whose manifest has no name is no duplicate of another such.
         if let Some(memo) = memo.filter(|memo| !memo.name.is_empty()) {
@@ -57,13 +75,16 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
         checked = requires::check(&summaries, &externals);
     }
-    let mut needs = Needs::default();
     for (from, to) in checked.edges {
         needs.after.entry(numbers[from]).or_default().push(numbers[to]);
     }
     for (at, mut found) in checked.found {
         let number = numbers[at];
         if !known.contains_key(&number) {
+            continue;
+        }
+        // A lone expert without an Expertfile has no repo that could have what it requires, and no place to say so.
+        if repo.expertfile.is_none() && repo.experts.len() == 1 && found.code == &REQUIREMENT_UNMET {
             continue;
         }
         let Some(severity) = repo.experts[number].lints().severity(found.code) else { continue };
@@ -75,4 +96,29 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
         }
     }
     Ok(needs)
+}
+
+/// Experts that would write over a package of another one: the second of each two.
+fn one_place_each(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Needs {
+    let (mut needs, mut taken) = (Needs::default(), BTreeMap::new());
+    if known.values().any(|memo| !memo.outside.is_empty()) {
+        // Experts that are not built now have their packages there as well.
+        for (number, expert) in workspace.repo.experts.iter().enumerate().filter(|(n, _)| !known.contains_key(n)) {
+            let memo = remembered(&workspace.root, index, expert).unwrap_or_default();
+            taken.extend(memo.outside.into_iter().map(|place| (place, number)));
+        }
+    }
+    for (number, memo) in known {
+        for place in &memo.outside {
+            let Some(other) = taken.insert(place.clone(), *number).filter(|other| other != number) else { continue };
+            let other = workspace.repo.experts[other].label();
+            let message = format!("its package `{place}` is also that of the expert in `{other}`");
+            let mut found = Diagnostic::new(&DUPLICATE_EXPERT, message)
+                .help("give one of the two another name, or put `{name}`, `{version}` and `{model}` into the `name` of packages");
+            found.expert = Some(memo.name.clone());
+            found.folder = Some(workspace.repo.experts[*number].label().to_owned());
+            needs.unmet.entry(*number).or_default().push(found);
+        }
+    }
+    needs
 }

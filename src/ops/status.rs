@@ -9,8 +9,8 @@ use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, in_parallel, look};
 use crate::engine::key::Change;
 use crate::engine::target::Target;
-use crate::ops::build::Memo;
 use crate::ops::experts::remembered;
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::{Cache as _, Index};
 
@@ -117,7 +117,7 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
     let memo = || {
         let read = || crate::ops::experts::read(&workspace.root, &target.expert);
         remembered(&workspace.root, index, &target.expert)
-            .or_else(|| read().map(|manifest| crate::ops::experts::memo_of(&manifest)))
+            .or_else(|| read().map(|manifest| Memo::of_manifest(&manifest)))
     };
     match Explained::of(&workspace.root, target, index, &workspace.cache) {
         Err(error) => {

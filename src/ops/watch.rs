@@ -13,6 +13,7 @@ use crate::base::codes::files::FILE_CHANGED;
 use crate::base::{Error, Result};
 use crate::ops::build::Report;
 use crate::ops::workspace::{Setup, Workspace};
+use crate::spec::expertfile;
 use crate::store::output::TEMPORARY;
 use crate::store::watcher::{Rest, Watcher};
 use crate::store::{Index, fs};
@@ -50,7 +51,9 @@ pub fn watch(setup: &Setup, build: &mut dyn FnMut(&Cycle) -> Result<Report>, can
             Rest::Changed(paths) => paths,
         };
         // Before the next build: what comes into a new folder after it was looked at must be heard of.
-        watched.renew(setup, &mut watcher)?;
+        if watched.is_reshaped_by(&paths) {
+            watched.renew(setup, &mut watcher)?;
+        }
         let shown = |path: &PathBuf| path.strip_prefix(&watched.root).unwrap_or(path).display().to_string();
         cycle = Cycle { number: cycle.number + 1, changed: paths.iter().map(shown).collect() };
     }
@@ -101,6 +104,12 @@ impl Watched {
             *self = now;
         }
         Ok(())
+    }
+
+    /// May these changes mean that other folders are to be watched? Nearly all saves do not, and need not wait.
+    fn is_reshaped_by(&self, changed: &BTreeSet<PathBuf>) -> bool {
+        let settings = |path: &PathBuf| path.ends_with(expertfile::NAME) || path.ends_with("config.toml");
+        changed.is_empty() || changed.iter().any(|p| settings(p) || self.folders.contains(p) || fs::is_dir(p))
     }
 
     /// Is a change there none of our business?

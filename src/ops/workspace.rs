@@ -57,7 +57,10 @@ impl Workspace {
     pub fn bare(setup: Setup, folder: &Path) -> Result<Self> {
         let setup = with_user_config(setup)?;
         let repo = crate::spec::resolve(&Bare(DiskFolder::new(folder)), &setup.request)?;
-        Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)
+        let mut workspace = Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)?;
+        // What is packaged without the Expertfile must not look like a change of settings to a build with it.
+        workspace.index.set_file_name("package.index");
+        Ok(workspace)
     }
 
     fn of(setup: Setup, directory: PathBuf, root: PathBuf, repo: Repo) -> Result<Self> {

@@ -53,7 +53,15 @@ pub fn open(path: &Path) -> Result<(File, Stat)> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = File::options().read(true).custom_flags(nonblock).open(path).map_err(|e| Error::io("open", path, e))?;
-    let stat = Stat::of_file(&file).map_err(|e| Error::io("read", path, e))?;
+    let look = || Stat::of_file(&file).map_err(|e| Error::io("read", path, e));
+    let mut stat = look()?;
+    // A file this young could be written again without its times changing: what is read must be what the stat says.
+    if stat.is_file()
+        && let Some(rest) = stat.youth(now())
+    {
+        std::thread::sleep(rest);
+        stat = look()?;
+    }
     match stat.kind {
         Kind::File => Ok((file, stat)),
         Kind::Dir => Err(Error::io("read", path, io::ErrorKind::IsADirectory.into())),
@@ -92,6 +100,14 @@ pub fn digest(path: &Path) -> Result<crate::base::Digest> {
             }
         }
     }
+}
+
+/// The stat of what a path leads to, taken when a later change of it will show.
+pub fn steady(path: &Path) -> Option<Stat> {
+    let stat = Stat::following(path).ok()?;
+    let Some(rest) = stat.youth(now()) else { return Some(stat) };
+    std::thread::sleep(rest);
+    Stat::following(path).ok()
 }
 
 /// Does this path lead to a regular file?

@@ -16,6 +16,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Digest, Error, Result};
+use crate::store::stat::Links;
 use crate::store::{LocalCache, Stat, fs, local, output};
 
 /// What was used within this many nanoseconds is never collected: an hour.
@@ -183,7 +184,7 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
             let Some(name) = crate::base::digest::unhex(&format!("{}{}", fan.shown, file.shown)) else { continue };
             let path = std::ffi::CString::new(file.shown).expect("hex has no NUL");
             // It may be gone by now.
-            let Ok(stat) = Stat::below(&open, &path) else { continue };
+            let Ok(stat) = Stat::below(&open, &path, Links::Keep) else { continue };
             found.push(Entry { name, size: stat.size, used: stat.mtime, ino: stat.ino });
         }
     }

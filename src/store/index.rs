@@ -17,7 +17,7 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use crate::base::{Digest, Result, Sha256};
-use crate::store::stat::{Kind, Stat};
+use crate::store::stat::{Kind, Links, Stat};
 use crate::store::{ActionKey, fs, output};
 
 const MAGIC: &[u8; 8] = b"EXPERTIX";
@@ -231,13 +231,16 @@ pub enum Changed {
     Damaged,
 }
 
+/// Asks the kernel for a path relative to the repo.
+pub type Below<'b> = dyn Fn(&CStr, Links) -> Option<Stat> + 'b;
+
 impl<'a> RecordView<'a> {
     /// Is everything as it was, by stat alone? `below` asks the kernel for a path relative to the repo.
-    pub fn check(&self, settings: &[u8; 32], below: &dyn Fn(&CStr) -> Option<Stat>) -> Result<(), Changed> {
+    pub fn check(&self, settings: &[u8; 32], below: &Below<'_>) -> Result<(), Changed> {
         self.try_check(settings, below).unwrap_or(Err(Changed::Damaged))
     }
 
-    fn try_check(&self, settings: &[u8; 32], below: &dyn Fn(&CStr) -> Option<Stat>) -> Option<Result<(), Changed>> {
+    fn try_check(&self, settings: &[u8; 32], below: &Below<'_>) -> Option<Result<(), Changed>> {
         let mut reader = Reader { bytes: self.bytes };
         if reader.take(32)? != settings {
             return Some(Err(Changed::Settings));
@@ -247,21 +250,21 @@ impl<'a> RecordView<'a> {
             let (path, then) = reader.seen()?;
             // A folder's size says nothing that its times do not.
             let same = |now: Stat| then.is_some_and(|t| (t.mtime, t.ctime, t.ino) == (now.mtime, now.ctime, now.ino));
-            if !below(path).map_or(then.is_none(), same) {
+            if !below(path, Links::Follow).map_or(then.is_none(), same) {
                 return Some(Err(Changed::Folder(shown(path))));
             }
         }
         for _ in 0..outputs {
             let (path, then) = reader.seen()?;
             reader.take(65)?;
-            if below(path) != then {
+            if below(path, Links::Keep) != then {
                 return Some(Err(Changed::Output(shown(path))));
             }
         }
         for _ in 0..inputs {
             let (path, then) = reader.seen()?;
             reader.take(72)?;
-            if then.is_none() || below(path) != then {
+            if then.is_none() || below(path, Links::Follow) != then {
                 return Some(Err(Changed::Input(shown(path))));
             }
         }
@@ -429,7 +432,7 @@ mod tests {
             .filter_map(|s| Some((s.path.clone(), s.stat?)))
             .collect();
         let check =
-            |world: &BTreeMap<String, Stat>| view.check(&[7; 32], &|path| world.get(path.to_str().ok()?).copied());
+            |world: &BTreeMap<String, Stat>| view.check(&[7; 32], &|path, _| world.get(path.to_str().ok()?).copied());
         assert_eq!(check(&world), Ok(()));
         let mut other = world.clone();
         other.get_mut("e/manifest.json").expect("there").ctime += 1;
@@ -438,7 +441,7 @@ mod tests {
         assert_eq!(check(&other), Err(Changed::Output("e/weights/é".into())));
         other.insert("e/soft".into(), Stat { kind: Kind::Dir, size: 0, mtime: 0, ctime: 0, ino: 0 });
         assert_eq!(check(&other), Err(Changed::Folder("e/soft".into())));
-        assert_eq!(view.check(&[8; 32], &|_| None), Err(Changed::Settings));
+        assert_eq!(view.check(&[8; 32], &|_, _| None), Err(Changed::Settings));
     }
 
     #[test]

@@ -122,6 +122,14 @@ impl Output {
         Ok(())
     }
 
+    /// Gives it the mode of the file that it replaces, where there is one: for files that are the user's.
+    pub fn keep_mode(&self) -> io::Result<()> {
+        match fs::metadata(&self.target) {
+            Ok(metadata) => self.file().set_permissions(metadata.permissions()),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Syncs it and puts it in its place, over whatever is there.
     pub fn commit(self) -> Result<File> {
         self.finish(true)
@@ -221,8 +229,8 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// What any program would give a new file; tempfile's own default is 0600. The umask is not asked: an output is the
-/// same for everyone.
+/// What any program would give a new file; tempfile's own default is 0600. The umask still takes away what the user
+/// wants nobody else to read.
 fn mode_0644() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     fs::Permissions::from_mode(0o644)

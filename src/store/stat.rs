@@ -20,6 +20,15 @@ pub enum Kind {
     Other = 3,
 }
 
+/// What to do with a link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Ask for what it leads to: for what is read.
+    Follow,
+    /// Ask for the link itself: for what is written, as a link would be replaced.
+    Keep,
+}
+
 /// Size, times and identity of a file. Times are nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -34,6 +43,9 @@ pub struct Stat {
     /// Its number on the file system.
     pub ino: u64,
 }
+
+/// File systems keep times in ticks of up to 10 ms (ext4, xfs: the kernel's jiffy).
+const TICK: i64 = 20_000_000;
 
 const MASK: StatxFlags =
     StatxFlags::TYPE.union(StatxFlags::SIZE).union(StatxFlags::MTIME).union(StatxFlags::CTIME).union(StatxFlags::INO);
@@ -54,9 +66,10 @@ impl Stat {
         Self::at(file, c"", AtFlags::EMPTY_PATH)
     }
 
-    /// Of a path relative to an open folder, not following a link: the cheapest way to ask for many.
-    pub fn below(dir: &impl std::os::fd::AsFd, path: &CStr) -> io::Result<Self> {
-        Self::at(dir, path, AtFlags::SYMLINK_NOFOLLOW)
+    /// Of a path relative to an open folder: the cheapest way to ask for many.
+    pub fn below(dir: &impl std::os::fd::AsFd, path: &CStr, links: Links) -> io::Result<Self> {
+        let flags = if links == Links::Follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        Self::at(dir, path, flags)
     }
 
     /// Of what a path relative to an open folder leads to.
@@ -80,9 +93,14 @@ impl Stat {
     /// Could the file be written again without its stat changing, if it was read at `read_at`? Git's racy rule:
     /// a time that is not clearly older than the reading proves nothing.
     pub fn is_racy(&self, read_at: i64) -> bool {
-        // File systems keep times in ticks of up to 10 ms (ext4, xfs: the kernel's jiffy), FAT in 2 s.
-        const TICK: i64 = 20_000_000;
-        self.mtime.max(self.ctime) + TICK > read_at
+        self.mtime.max(self.ctime).saturating_add(TICK) > read_at
+    }
+
+    /// How long to wait until a writing shows in the times: `None` where it would show now, or where the times lie so
+    /// far ahead that no waiting helps (a clock that was set back).
+    pub fn youth(&self, now: i64) -> Option<std::time::Duration> {
+        let age = now.saturating_sub(self.mtime.max(self.ctime));
+        (-TICK..=TICK).contains(&age).then(|| std::time::Duration::from_nanos((TICK - age) as u64 + 1_000_000))
     }
 
     /// Is it a regular file?

@@ -21,6 +21,7 @@ fn the_program() {
       check        Validate experts and write no package
       status       Show which experts are up to date, and what changed in the others
       why          Say why an expert is stale, and why its packages were made anew
+      lock         Build, then write Expertfile.lock: which bytes each version has
       ls           List experts with version, state, models and tags
       graph        Show who requires whom, or the tasks of a build
       affected     List experts that differ from a commit, and those that require them
@@ -122,6 +123,11 @@ fn build() {
       -n, --dry-run            Show what would be built and why; the exit code is 1 if anything would
           --force              Build all of them anew, without the cache
           --frozen             Build nothing; fail with exit code 1 if anything is stale
+          --locked             Fail with exit code 1 where a version in Expertfile.lock would get other
+                               content
+          --watch              Stay, and build again whenever something was saved, until ctrl-C
+          --timings[=<PATH>]   Draw where the time went, as one HTML page, or for Perfetto if PATH ends
+                               in .json [default: expert-build-timings.html]
           --out-dir <DIR>      Put packages into this folder [default: each expert's weights/]
           --compression <HOW>  Compress with gzip, zstd or none of them (none) [default: gzip]
           --level <N>          How hard: gzip 1-9, zstd 1-22 [default: gzip 6, zstd 3]
@@ -156,6 +162,8 @@ fn build() {
       expert-build                           build what is stale
       expert-build build -n                  show what is stale and why
       expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures
+      expert-build --watch                   build again at every save
+      expert-build --timings                 build, and write expert-build-timings.html
     "#);
 }
 

@@ -70,20 +70,61 @@ fn an_expert_that_is_no_longer_what_was_planned_fails() {
     let space = Space::new(MEMBERS);
     space.expert("experts/a", "a", 1, &[]);
     let target = space.open().targets(&[0]).unwrap().remove(0);
-    let planned = |survey: Option<&Survey>| {
-        let job = Job::new(0, Arc::clone(&target), String::new(), Arc::new(Index::default()));
-        job.expect(survey);
-        job.open().map(drop)
-    };
-    let survey = Survey::take(&target).unwrap();
-    planned(Some(&survey)).unwrap();
+    let job = || Job::new(0, Arc::clone(&target), String::new(), Arc::new(Index::default()));
+    let planned = job();
+    planned.first_look().unwrap();
+    planned.open().map(drop).unwrap();
     // There was no manifest when the plan was made: a plan without a task would else be "done".
-    assert_eq!(planned(None).unwrap_err().diagnostics()[0].code.name, "file-changed");
-    let mut two = serde_json::from_slice::<serde_json::Value>(&space.read("experts/a/manifest.json")).unwrap();
+    let text = space.read("experts/a/manifest.json");
+    std::fs::remove_file(space.path("experts/a/manifest.json")).unwrap();
+    let without = job();
+    assert!(without.first_look().is_none());
+    space.write("experts/a/manifest.json", &text);
+    assert_eq!(without.open().map(drop).unwrap_err().diagnostics()[0].code.name, "file-missing");
+    // It has two base models now, and the plan was made for one.
+    let grown = job();
+    grown.first_look().unwrap();
+    let mut two = serde_json::from_slice::<serde_json::Value>(&text).unwrap();
     let model = serde_json::json!({ "name": "m", "adapters": two["adapters"] });
     two["schema_version"] = "2.0".into();
     two["base_models"] = serde_json::json!([model, model]);
     two["base_models"][1]["name"] = "n".into();
     space.write("experts/a/manifest.json", two.to_string().as_bytes());
-    assert_eq!(planned(Some(&survey)).unwrap_err().diagnostics()[0].code.name, "file-changed");
+    assert_eq!(grown.open().map(drop).unwrap_err().diagnostics()[0].code.name, "file-changed");
+}
+
+#[test]
+fn what_comes_after_an_expert_with_unmet_requirements_is_skipped_too() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &["nobody"]);
+    space.expert("experts/b", "b", 2, &["a"]);
+    space.expert("experts/c", "c", 3, &["b"]);
+    space.expert("experts/d", "d", 4, &[]);
+    let (report, _) = space.try_build(&options());
+    let report = report.unwrap();
+    assert_eq!((report.built, report.failed.len(), report.exit_code()), (1, 1, 4));
+    assert_eq!(report.skipped, ["b", "c"]);
+}
+
+#[test]
+fn a_manifest_that_is_being_written_is_not_taken() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    let target = space.open().targets(&[0]).unwrap().remove(0);
+    let mut text = space.read("experts/a/manifest.json");
+    text.resize(8 << 20, b' ');
+    space.write("experts/a/manifest.json", &text);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::File::options().append(true).open(space.path("experts/a/manifest.json")).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b" ").unwrap();
+            }
+        });
+        let looked = (0..20).find_map(|_| Survey::take(&target).err());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(looked.expect("it changed").diagnostics()[0].code.name, "file-changed");
+    });
+    Survey::take(&target).unwrap();
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use expert_build::base::{Error, Event, Severity};
-use expert_build::ops::build::{Options, Report};
+use expert_build::ops::build::{Options, Report, build};
 use expert_build::ops::lock::{Written, load, lock};
 
 use crate::space::{Space, options, weights};
@@ -129,14 +129,19 @@ fn budgets_hold_for_what_is_built_and_for_what_stands() {
 #[test]
 fn two_experts_do_not_write_one_file() {
     let space = two("[workspace]\nmembers = [\"experts/*\"]\nout-dir = \"dist\"\n[defaults]\nname = \"all.expert\"\n");
+    // What was written in the build's own tick is not believed later.
+    std::thread::sleep(std::time::Duration::from_millis(30));
     let (report, events) = space.try_build(&options());
     let report = report.unwrap();
     assert_eq!((report.exit_code(), report.failed.len(), report.built), (4, 1, 1));
-    let clash = "duplicate-expert: `experts/a` and `experts/b` would both be written to `dist/all.expert`";
-    assert_eq!(told(&events, Severity::Error), [clash]);
-    // The one that stands there already counts as well.
-    let (report, events) = space.try_build(&options());
-    assert_eq!((report.unwrap().exit_code(), told(&events, Severity::Error).len()), (4, 1));
+    let clash = told(&events, Severity::Error).remove(0);
+    assert!(
+        clash.starts_with("duplicate-expert: ") && clash.ends_with("is also that of the expert in `experts/a`"),
+        "{clash}"
+    );
+    // The one that stands there already counts as well, chosen or not.
+    let alone = build(&space.open(), &[1], &options(), &AtomicBool::new(false), &mut ()).unwrap();
+    assert_eq!((alone.exit_code(), alone.built), (4, 0));
     // Without `-k` nothing is written at all.
     std::fs::remove_file(space.path("dist/all.expert")).unwrap();
     let (report, _) = space.try_build(&Options { keep_going: false, ..options() });

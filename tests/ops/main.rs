@@ -11,6 +11,7 @@ mod affected;
 mod failing;
 mod list;
 mod lock;
+mod rebuild;
 mod select;
 mod space;
 mod status;

@@ -17,7 +17,9 @@ Without a selector: the experts below this folder, else those of `default-member
 Examples:
   expert-build                           build what is stale
   expert-build build -n                  show what is stale and why
-  expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures";
+  expert-build tag:prod --sign -k        build and sign all that have the tag, go on after failures
+  expert-build --watch                   build again at every save
+  expert-build --timings                 build, and write expert-build-timings.html";
 
 pub(super) const CHECK_MORE: &str = "\
 Examples:
@@ -26,6 +28,14 @@ Examples:
   expert-build check --strict --report sarif=findings.sarif
 
 `expert-build explain CODE` gives the long text on a finding. The exit code is 11 if an expert is not valid.";
+
+pub(super) const LOCK_MORE: &str = "\
+Examples:
+  expert-build lock                      build all, then write Expertfile.lock; commit it
+  expert-build lock expert-sql           only this expert's entry changes
+  expert-build build --locked            fails where content changed and the version did not
+
+The lock file holds, for each package, its version, SHA-256, size and its inputs' digests.";
 
 pub(super) const PACKAGE_MORE: &str = "\
 Examples:
@@ -74,6 +84,15 @@ pub struct BuildArgs {
     /// Build nothing; fail with exit code 1 if anything is stale
     #[arg(long, conflicts_with_all = ["force", "dry_run"])]
     pub frozen: bool,
+    /// Fail with exit code 1 where a version in Expertfile.lock would get other content
+    #[arg(long)]
+    pub locked: bool,
+    /// Stay, and build again whenever something was saved, until ctrl-C
+    #[arg(long, conflicts_with_all = ["force", "dry_run", "frozen"])]
+    pub watch: bool,
+    /// Draw where the time went, as one HTML page, or for Perfetto if PATH ends in .json [default: expert-build-timings.html]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "expert-build-timings.html")]
+    pub timings: Vec<PathBuf>,
     /// Put packages into this folder [default: each expert's weights/]
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
@@ -128,6 +147,20 @@ pub struct PackageArgs {
 /// How to check.
 #[derive(Debug, Args, Clone, Default)]
 pub struct CheckArgs {
+    /// Which experts.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to work.
+    #[command(flatten)]
+    pub work: Work,
+    /// First apply the safe edits that findings offer (fill in hashes and sizes, spell names as they should be)
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// What to lock.
+#[derive(Debug, Args, Clone, Default)]
+pub struct LockArgs {
     /// Which experts.
     #[command(flatten)]
     pub choice: Choice,

@@ -14,7 +14,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use build::{BuildArgs, CheckArgs, Choice, Kind, PackageArgs, Packing, When, Work};
+pub use build::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, PackageArgs, Packing, When, Work};
 pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
 pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
@@ -144,6 +144,9 @@ pub enum Verb {
     /// Say why an expert is stale, and why its packages were made anew
     #[command(after_help = state::WHY_MORE)]
     Why(WhyArgs),
+    /// Build, then write Expertfile.lock: which bytes each version has
+    #[command(after_help = build::LOCK_MORE)]
+    Lock(LockArgs),
     /// List experts with version, state, models and tags
     #[command(after_help = experts::LS_MORE)]
     Ls(LsArgs),

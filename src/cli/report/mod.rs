@@ -5,6 +5,7 @@ mod github;
 mod json;
 mod junit;
 mod sarif;
+pub mod timings;
 
 use std::path::{Path, PathBuf};
 

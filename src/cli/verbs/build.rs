@@ -1,19 +1,24 @@
 //! `build` and `check`.
 
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
 use crate::base::event::Observer;
-use crate::base::{Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, Packing, When, Work};
+use crate::base::{Diagnostic, Error, Event, Result};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
 use crate::cli::exit;
-use crate::cli::out::{self, RED, paint};
+use crate::cli::out::{self, DIM, RED, paint};
 use crate::cli::render::count;
-use crate::cli::render::diagnostic::Look;
+use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
-use crate::cli::report::{Collector, Reports};
+use crate::cli::report::{Collector, Reports, timings};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
-use crate::ops::experts;
+use crate::ops::lock::{Written, lock as write_lock};
+use crate::ops::timings::{Around, Timings};
 use crate::ops::workspace::{self, Workspace};
+use crate::ops::{experts, fix, watch};
 
 /// `build`
 pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Result<u8> {
@@ -21,15 +26,54 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
     let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, dry_run: args.dry_run, frozen: args.frozen, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    let options = Options {
+        force: args.force,
+        dry_run: args.dry_run,
+        frozen: args.frozen,
+        locked: args.locked,
+        ..options(&args.work)
+    };
+    let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings, lock: false };
+    if args.watch { run.watch(reports) } else { run.run(reports) }
 }
 
 /// `check`
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
     let options = Options { check: true, ..options(&args.work) };
-    Run { options, flags: &flags, choice: &args.choice, settings }.run(reports)
+    if args.fix {
+        mend(args, &flags, settings)?;
+    }
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: false }.run(reports)
+}
+
+/// `lock`
+pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
+    let flags = strict(&args.work);
+    let options = options(&args.work);
+    Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: true }.run(reports)
+}
+
+/// Applies the safe edits of what a silent check finds, and says which.
+fn mend(args: &CheckArgs, flags: &[Flag], settings: &Settings) -> Result<()> {
+    let workspace = Workspace::open(settings.setup(flags))?;
+    let chosen = experts::select(&workspace, &args.choice.selectors, settings::cores())?;
+    // Nothing from the cache: what it keeps of findings has no edits.
+    let options = Options { check: true, force: true, keep_going: true, ..options(&args.work) };
+    let mut heard: Vec<Event> = Vec::new();
+    run(&workspace, &chosen, &options, exit::cancel_in_order(), &mut heard)?;
+    let found: Vec<Diagnostic> = heard
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Diagnostic(found) => Some(*found),
+            _ => None,
+        })
+        .collect();
+    for fixed in fix::fix(&workspace.root, &found)? {
+        let file = fixed.file.strip_prefix(&workspace.root).unwrap_or(&fixed.file);
+        out::tell(&format!("fixed {}: {}", file.display(), fixed.codes.join(", ")));
+    }
+    Ok(())
 }
 
 /// A flag that sets a key of the Expertfile: flag, key, value.
@@ -79,32 +123,60 @@ struct Run<'a> {
     options: Options,
     flags: &'a [Flag],
     choice: &'a Choice,
+    /// Where to draw where the time went.
+    timings: &'a [PathBuf],
     settings: &'a Settings,
+    /// Is Expertfile.lock written in the end?
+    lock: bool,
 }
 
 impl Run<'_> {
     fn run(&self, reports: &[String]) -> Result<u8> {
+        Ok(self.once(reports)?.0)
+    }
+
+    /// Builds again and again, until it is interrupted.
+    fn watch(&self, reports: &[String]) -> Result<u8> {
+        let setup = self.settings.setup(self.flags);
+        let mut cycle = |cycle: &watch::Cycle| {
+            if !self.settings.json && !self.settings.quiet && cycle.number > 1 {
+                let more = cycle.changed.len().saturating_sub(1);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                // Nothing is told where the system heard of more changes than it could remember.
+                let first = cycle.changed.first().map_or("files", String::as_str);
+                out::tell(&paint(DIM, format!("{}{more} changed", printable(first))));
+            }
+            let (_, outcome) = self.once(reports)?;
+            if !self.settings.json && !self.settings.quiet && !exit::cancel_in_order().load(Ordering::Relaxed) {
+                out::tell(&paint(DIM, "waiting for changes; ctrl-C ends"));
+            }
+            outcome
+        };
+        watch::watch(&setup, &mut cycle, exit::cancel_in_order()).map(|()| 0)
+    }
+
+    /// One build, told and reported: the exit code, and what became of it.
+    fn once(&self, reports: &[String]) -> Result<(u8, Result<Report>)> {
         let mut reports = Reports::parse(reports, self.settings)?;
         let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
         let mut collector = reports.wanted().then(Collector::default);
-        let outcome = self.work(&mut look, collector.as_mut());
-        let code = match outcome {
-            Ok(code) => code,
+        let (code, outcome) = match self.work(&mut look, collector.as_mut()) {
+            Ok((code, report)) => (code, Ok(report)),
             Err(error) => {
                 tell(self.settings, &error, None, &look)?;
                 if let Some(collector) = &mut collector {
                     collector.failed(None, &error);
                 }
-                error.exit_code()
+                (error.exit_code(), Err(error))
             }
         };
         if let Some(collector) = &collector {
             reports.write(collector, code, &look)?;
         }
-        Ok(code)
+        Ok((code, outcome))
     }
 
-    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<u8> {
+    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<(u8, Report)> {
         let workspace = Workspace::open(self.settings.setup(self.flags))?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
@@ -112,8 +184,17 @@ impl Run<'_> {
         let (json, mode) = (self.settings.json, self.mode());
         let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
         let mut lines = Json::new(look);
-        let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector };
-        let report = run(&workspace, &chosen, &self.options, exit::cancel_in_order(), &mut tee)?;
+        let mut tee = Tee {
+            shown: if json { &mut lines } else { &mut human },
+            collector,
+            all: (!self.timings.is_empty()).then(Vec::new),
+        };
+        let cancel = exit::cancel_in_order();
+        let (report, written) = if self.lock {
+            write_lock(&workspace, &chosen, &self.options, cancel, &mut tee)?
+        } else {
+            (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
+        };
         for (expert, why) in &report.stale {
             tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
         }
@@ -128,13 +209,33 @@ impl Run<'_> {
             }
             tell(self.settings, error, Some(expert), look)?;
         }
+        let events = tee.all.take();
         drop(human);
         lines.finish()?;
+        if let Some(written) = written {
+            self.locked(&written, look)?;
+        }
         if interrupted {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
+        if let Some(events) = &events {
+            timings::write(&Timings::of(events, &Around::of(&workspace, &chosen)?), self.timings, self.settings, look)?;
+        }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
-        Ok(exit::gravest([report.exit_code(), answer]))
+        Ok((exit::gravest([report.exit_code(), answer]), report))
+    }
+
+    /// Says what stands in the lock file now.
+    fn locked(&self, written: &Written, look: &Look) -> Result<()> {
+        if self.settings.json {
+            return json::answer(written);
+        }
+        if !self.settings.quiet {
+            let path = look.shown(&written.path.to_string_lossy());
+            let (all, changed) = (count(written.packages as u64, "package"), written.changed.len());
+            out::tell(&format!("{path} holds {all}, {changed} of them new or changed"));
+        }
+        Ok(())
     }
 
     fn mode(&self) -> Mode {
@@ -195,6 +296,8 @@ pub fn tell(settings: &Settings, error: &Error, expert: Option<&str>, look: &Loo
 struct Tee<'a> {
     shown: &'a mut dyn Observer,
     collector: Option<&'a mut Collector>,
+    /// Every event, where they are wanted.
+    all: Option<Vec<Event>>,
 }
 
 impl Observer for Tee<'_> {
@@ -202,6 +305,9 @@ impl Observer for Tee<'_> {
         self.shown.on(event);
         if let Some(collector) = &mut self.collector {
             collector.on(event);
+        }
+        if let Some(all) = &mut self.all {
+            all.push(event.clone());
         }
     }
 }

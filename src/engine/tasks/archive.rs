@@ -79,7 +79,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            put_in_place(output, target)?;
+            put_in_place(output)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -161,11 +161,11 @@ impl Work<'_> {
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        put_in_place(output, self.target)?;
+                        put_in_place(output)?;
                         done.status = Status::Done;
                     }
                     let members = self.members();
-                    self.keep(stretches, sha256, &members, context, began)?;
+                    self.keep(stretches, sha256, &members, context, began, done);
                     return Ok((sha256, bytes, members));
                 }
                 Err(Unwritten::Lost(digest)) => {
@@ -251,7 +251,8 @@ impl Work<'_> {
         members: &[Member],
         context: &Context<'_>,
         began: std::time::Duration,
-    ) -> Result<()> {
+        done: &mut Done,
+    ) {
         let bytes = stretches.len();
         let (pieces, inline) = match self.job.target.signer {
             Some(_) => Default::default(),
@@ -277,7 +278,7 @@ impl Work<'_> {
             pieces,
             inline,
         };
-        context.cache.put_result(self.key, &result.encode())
+        context.keep(self.key, &result.encode(), done);
     }
 }
 
@@ -294,10 +295,9 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 /// again.
 const SIDE_FILE_TRIES: usize = 100;
 
-/// Puts a package in its place. A run that ends between the package and its checksum leaves a package without one,
-/// never one beside which another's lies.
-fn put_in_place(output: Output, target: &Path) -> Result<()> {
-    fs::remove(&side_path(target))?;
+/// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
+fn put_in_place(output: Output) -> Result<()> {
+    fs::remove(&side_path(output.target()))?;
     output.commit().map(drop)
 }
 

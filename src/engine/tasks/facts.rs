@@ -68,8 +68,12 @@ impl Facts {
                 self.torch(slot, torch::read(&mut file, stat.size), found);
                 Ok(0)
             }
-            // Beyond what is parsed whole: its syntax is told by the tool that made it.
-            Role::Json | Role::AdapterConfig | Role::Grammar | Role::Licence | Role::Other => Ok(0),
+            Role::Json | Role::AdapterConfig => {
+                let (file, stat) = slot.open()?;
+                found.extend(companions::walk(std::io::BufReader::new(file), path));
+                Ok(stat.size)
+            }
+            Role::Grammar | Role::Licence | Role::Other => Ok(0),
         }
     }
 
@@ -116,12 +120,12 @@ impl Facts {
 
     fn big_weights(&mut self, slot: &FileSlot, found: &mut Vec<Diagnostic>) -> Result<u64> {
         let (file, stat) = slot.open()?;
-        let head = read_at(&file, 0, 8, &slot.disk).map_err(|e| slot.unread(e))?;
+        let head = read_at(&file, 0, 8, &slot.disk).map_err(|e| slot.blame(e))?;
         let mut read = 8;
         let header = match Header::len_needed(&head, stat.size) {
             Ok(needed) => {
                 read = needed as u64;
-                Header::parse(&read_at(&file, 0, needed, &slot.disk).map_err(|e| slot.unread(e))?, stat.size)
+                Header::parse(&read_at(&file, 0, needed, &slot.disk).map_err(|e| slot.blame(e))?, stat.size)
             }
             Err(fault) => Err(fault),
         };

@@ -34,7 +34,7 @@ pub fn small(slot: &FileSlot) -> Result<Done> {
 
 /// Hashes a big file; with a codec, its packed bytes are in the cache afterwards.
 pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
-    hash_or_take(slot, codec, context, scratch).map_err(|e| slot.unread(e))
+    hash_or_take(slot, codec, context, scratch).map_err(|e| slot.blame(e))
 }
 
 fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
@@ -49,28 +49,39 @@ fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, sc
     if slot.packed().is_some() {
         return Ok(done);
     }
+    if let Some(digest) = slot.digest() {
+        // The index knows the content: not a byte is read for what the cache has.
+        return known(slot, digest, codec, context, scratch, done);
+    }
     let hint = hint_key(slot)?;
     // Files that look alike are most likely equal: the second waits, and takes what the first made.
     let _alike = context.flights.board(hint, context.pool, scratch);
-    if slot.digest().is_none()
-        && let Some(kept) = slot.kept()
-    {
+    if let Some(kept) = slot.kept() {
         slot.set_digest(Digest::of(&kept))?;
+    } else if context.result(hint, &mut done)?.is_some() {
+        digest_alone(slot, context, scratch, &mut done)?;
     }
-    let digest = match slot.digest() {
-        Some(digest) => Some(digest),
-        None if context.result(hint, &mut done)?.is_some() => Some(digest_alone(slot, context, scratch, &mut done)?),
-        None => None,
-    };
-    if let Some(digest) = digest {
-        let key = KeyText::file(&digest, codec).key();
-        let _flight = context.flights.board(key, context.pool, scratch);
-        if take_cached(slot, key, digest, context, &mut done)? {
-            return Ok(done);
-        }
-        return whole_pass(slot, Some((codec, hint)), context, scratch, &mut done).map(|()| done);
+    if let Some(digest) = slot.digest() {
+        return known(slot, digest, codec, context, scratch, done);
     }
     whole_pass(slot, Some((codec, hint)), context, scratch, &mut done)?;
+    Ok(done)
+}
+
+/// Packs a file whose digest is known, unless the cache has it packed.
+fn known(
+    slot: &FileSlot,
+    digest: Digest,
+    codec: Codec,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    mut done: Done,
+) -> Result<Done> {
+    let key = KeyText::file(&digest, codec).key();
+    let _flight = context.flights.board(key, context.pool, scratch);
+    if !take_cached(slot, key, digest, context, &mut done)? {
+        whole_pass(slot, Some((codec, hint_key(slot)?)), context, scratch, &mut done)?;
+    }
     Ok(done)
 }
 
@@ -111,9 +122,9 @@ fn take_cached(
 
 /// The digest of a big file, if a hint says that it is worth knowing before anything else.
 pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
-    let hint = || hint_key(slot).map_err(|e| slot.unread(e));
+    let hint = || hint_key(slot).map_err(|e| slot.blame(e));
     if slot.digest().is_none() && context.result(hint()?, done)?.is_some() {
-        digest_alone(slot, context, scratch, done).map_err(|e| slot.unread(e))?;
+        digest_alone(slot, context, scratch, done).map_err(|e| slot.blame(e))?;
     }
     Ok(())
 }
@@ -179,7 +190,7 @@ fn whole_pass(
     };
     if let (Some(writer), Some((codec, hint))) = (writer, pack) {
         slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
-        keep(&passed, writer, report.as_ref(), codec, hint, context, slot)?;
+        keep(&passed, writer, report.as_ref(), codec, hint, context, slot, done)?;
         done.segments_made += passed.segments.len() as u64;
     }
     if let Some(report) = report {
@@ -190,6 +201,7 @@ fn whole_pass(
 }
 
 /// Puts the packed bytes and the file's result into the cache.
+#[expect(clippy::too_many_arguments, reason = "one pass has many results, and one place that keeps them")]
 fn keep(
     passed: &Passed,
     writer: PackedWriter,
@@ -198,6 +210,7 @@ fn keep(
     hint: ActionKey,
     context: &Context<'_>,
     slot: &FileSlot,
+    done: &mut Done,
 ) -> Result<()> {
     let packed = writer.finish(context)?;
     let result = FileResult {
@@ -208,8 +221,8 @@ fn keep(
         took_us: slot.packing_us.load(Ordering::Relaxed),
     };
     let key = KeyText::file(&passed.digest, codec).key();
-    context.cache.put_result(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()))?;
-    context.cache.put_result(hint, b"{}\n")?;
+    context.keep(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()), done);
+    context.keep(hint, b"{}\n", done);
     slot.set_packed(Some(Packed::Blob(packed, passed.segments.clone())));
     Ok(())
 }
@@ -303,7 +316,7 @@ pub fn pack_small(
             took_us,
         };
         let text = KeyText::file(&digest, codec);
-        context.cache.put_result(text.key(), &encode(&result, text.as_str().as_bytes()))?;
+        context.keep(text.key(), &encode(&result, text.as_str().as_bytes()), done);
         slot.set_packed(Some(Packed::Blob(blob, segments)));
         return Ok(());
     }

@@ -95,6 +95,14 @@ impl Context<'_> {
         Ok(found)
     }
 
+    /// Keeps a record. One that cannot be kept costs time later, and is told.
+    pub fn keep(&self, key: ActionKey, record: &[u8], done: &mut Done) {
+        if let Err(e) = self.cache.put_result(key, record) {
+            let cause = std::error::Error::source(&e).map_or_else(String::new, |cause| format!(": {cause}"));
+            done.notices.push(format!("a result was not kept in the cache: {e}{cause}"));
+        }
+    }
+
     /// Remembers that this run wrote a blob.
     pub fn wrote(&self, digest: Digest) {
         self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest);

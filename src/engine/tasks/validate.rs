@@ -1,9 +1,10 @@
 //! `validate`: what can be told from manifest and headers before anything big is read, and from contents afterwards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::event::Status;
-use crate::base::{Diagnostic, Error, RelPath, Result};
+use crate::base::{At, Diagnostic, Error, RelPath, Result};
 use crate::check::{self, adapter, soft_prompt};
 use crate::engine::job::{Job, Open};
 use crate::engine::layout::Role;
@@ -22,7 +23,8 @@ pub fn headers(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scra
     if !errors(open) && cached(job, open, context, scratch, &mut done)? {
         for package in &open.packages {
             if let Some(Some(result)) = package.cached.get() {
-                open.find(result.warnings.iter().filter_map(crate::engine::record::KeptFinding::restore));
+                let told = result.warnings.iter().filter_map(crate::engine::record::KeptFinding::restore);
+                open.find(told.map(|found| with_source(open, found)));
             }
         }
         done.status = Status::Cached;
@@ -44,6 +46,19 @@ pub fn headers(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scra
     open.find(found);
     let _ = open.facts.set(facts);
     judge(job, open, done)
+}
+
+/// A finding from the cache, which keeps no sources, with the text that it points into.
+fn with_source(open: &Open, mut found: Diagnostic) -> Diagnostic {
+    let Some(file) = found.file.as_deref().filter(|_| matches!(found.at, At::Text { .. })) else { return found };
+    found.source = match &open.survey.manifest {
+        Some(manifest) if &*manifest.file == file => Some(Arc::clone(&manifest.text)),
+        _ => {
+            let slot = open.files.iter().find(|slot| slot.path.as_str() == file && slot.is_small());
+            slot.and_then(|slot| slot.content().ok()).map(|(bytes, _)| String::from_utf8_lossy(&bytes).into())
+        }
+    };
+    found
 }
 
 /// Manifest, adapter_config.json, tensors, base models and soft prompts against each other.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::base::event::Status;
 use crate::base::{Event, Result};
-use crate::ops::build::Memo;
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
 

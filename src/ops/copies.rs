@@ -1,65 +1,14 @@
-//! What only all experts together show: two that would write one file, and weights that were copied from one to another.
+//! What only all experts together show: weights that were copied from one to another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
-use crate::base::codes::repo::DUPLICATE_EXPERT;
 use crate::base::{Diagnostic, Severity};
 use crate::check::tensors::{self, Copied};
-use crate::engine::job::{Finished, Job};
-use crate::ops::build::{Memo, Surveyed};
-use crate::ops::experts::remembered;
+use crate::engine::job::Finished;
 use crate::ops::history::{History, Past};
+use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
-
-/// Packages of these jobs that would be written to one file with another's: findings by expert.
-pub(crate) fn outputs(
-    workspace: &Workspace,
-    index: &Index,
-    jobs: &[Job],
-    surveyed: &[Surveyed],
-) -> Vec<(usize, Diagnostic)> {
-    let mut owners: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    // Only a folder that experts share can hold packages of those that are not built now.
-    if jobs.iter().any(|job| job.target.out_dir.is_some()) {
-        let ours: BTreeSet<usize> = jobs.iter().map(|job| job.number).collect();
-        for (number, expert) in workspace.repo.experts.iter().enumerate().filter(|(n, _)| !ours.contains(n)) {
-            // What an expert wrote under another manifest says nothing about what it would write now.
-            if remembered(&workspace.root, index, expert).is_none() {
-                continue;
-            }
-            let record = index.get(expert.label()).and_then(|view| view.decode()).unwrap_or_default();
-            let packages = record.outputs.into_iter().filter(|output| output.is_package);
-            owners.extend(packages.map(|output| (workspace.root.join(output.seen.path), number)));
-        }
-    }
-    let mut found = Vec::new();
-    for (job, surveyed) in jobs.iter().zip(surveyed) {
-        for output in surveyed.iter().flat_map(|(_, _, outputs)| outputs) {
-            let Some(owner) = owners.insert(output.clone(), job.number) else { continue };
-            let label = |number: usize| workspace.repo.experts[number].label();
-            let (path, other) = (shown(&workspace.root, output), label(owner));
-            let mut finding = if owner == job.number {
-                let message = format!("two base models of `{other}` would be written to `{path}`");
-                Diagnostic::new(&DUPLICATE_EXPERT, message)
-                    .help("give one of them another `slug` in the Expertfile: `[expert.model.\"…\"]`")
-            } else {
-                let message = format!("`{other}` and `{}` would both be written to `{path}`", label(job.number));
-                Diagnostic::new(&DUPLICATE_EXPERT, message)
-                    .help("rename one of the two, give it another version, or another `name` or `out-dir`")
-            };
-            finding = finding.file(&job.target.expert.path(&job.target.expert.manifest.value));
-            finding.expert = Some(job.name());
-            found.push((job.number, finding));
-        }
-    }
-    found
-}
-
-fn shown(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
-}
 
 /// Weights of experts that were just built and are those of another expert: findings by folder. `index` is what was
 /// known before; where no weights changed there is nothing to compare.
