@@ -17,7 +17,7 @@
 //! | chance: a kill, a full disk, a failing call | half a package, a lost one, a wrong checksum | temporary, sync, rename; the old checksum goes before the new package comes | `tests/fault/kill.rs`, `inject.rs`, `disk.rs` |
 //! | other builds and collectors at the same time | to take files from each other | no lock is needed: files appear by rename, what is missing is made again, a temporary is locked while its writer lives | `tests/fault/crowd.rs` |
 //!
-//! `SECURITY.md` says what of this is promised.
+//! `.github/SECURITY.md` says what of this is promised.
 
 pub mod cache;
 pub mod counters;
