@@ -8,7 +8,7 @@ struct Repo<'a>(&'a str);
 
 impl Folder for Repo<'_> {
     fn read(&self, path: &RelPath) -> Result<Option<String>> {
-        Ok(self.is_file(path).then(|| if path.file_name() == "manifest.json" { "{}" } else { self.0 }.to_owned()))
+        Ok(self.is_file(path)?.then(|| if path.file_name() == "manifest.json" { "{}" } else { self.0 }.to_owned()))
     }
 
     fn is_file(&self, path: &RelPath) -> Result<bool> {
