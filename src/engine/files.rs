@@ -178,7 +178,7 @@ impl FileSlot {
     /// The error of a reading: if the file is no longer what it was, that is the reason.
     pub fn blame(&self, e: Error) -> Error {
         match e {
-            Error::Io { .. } if Stat::following(&self.disk).ok() != Some(self.stat) => {
+            Error::Io { .. } if fs::differs(&self.disk, &self.stat).unwrap_or(false) => {
                 self.changed("it was written while it was being read")
             }
             e => e,

@@ -137,7 +137,7 @@ impl Survey {
             }
             _ => return Err(missing(&disk)),
         };
-        if bytes.len() as u64 != stat.size || Stat::following(&disk).ok() != Some(stat) {
+        if bytes.len() as u64 != stat.size || fs::differs(&disk, &stat)? {
             return Err(Error::Invalid(vec![
                 Diagnostic::new(&FILE_CHANGED, format!("`{manifest_path}` changed while it was being read"))
                     .file(&manifest_path)

@@ -102,6 +102,15 @@ pub fn digest(path: &Path) -> Result<crate::base::Digest> {
     }
 }
 
+/// Does the path lead to something else than what had this stat?
+pub fn differs(path: &Path, stat: &Stat) -> Result<bool> {
+    match Stat::following(path) {
+        Ok(now) => Ok(now != *stat),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(Error::io("look at", path, e)),
+    }
+}
+
 /// The stat of what a path leads to, taken when a later change of it will show.
 pub fn steady(path: &Path) -> Option<Stat> {
     let stat = Stat::following(path).ok()?;
