@@ -262,7 +262,7 @@ mod tests {
             "F:/Node/models/Qwen3-0.6B",
             r"C:\models\Qwen3-0.6B\",
             "unsloth/qwen3-0.6b-unsloth-bnb-4bit",
-            "/root/.cache/huggingface/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de289a04d12100db370d81485cdf75e47ca",
+            "/home/ada/.cache/huggingface/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de289a04d12100db370d81485cdf75e47ca",
             "qwen3-06b",
         ] {
             assert_eq!(plain_name(same), "qwen306b", "{same}");
