@@ -143,11 +143,6 @@ impl FileSlot {
         self.lock().clone()
     }
 
-    /// Lets the content go.
-    pub fn release(&self) {
-        *self.lock() = None;
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Arc<[u8]>>> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
