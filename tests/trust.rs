@@ -396,6 +396,13 @@ fn keys_are_made_read_and_refused() {
     assert_eq!(keygen::public_key(&pair.key.to_string()).unwrap(), pair.key);
     assert!(keygen::keygen(&private).unwrap_err().to_string().contains("never overwritten"));
     assert!(keygen::keygen(&dir.path().join("z.pub")).is_err());
+    // A killed run may leave the private half alone: it is kept, and gets the other.
+    std::fs::remove_file(&pair.public).unwrap();
+    let completed = keygen::keygen(&private).unwrap();
+    assert_eq!((pair.fresh, completed.fresh, completed.key), (true, false, pair.key));
+    assert_eq!(keygen::public_key(pair.public.to_str().unwrap()).unwrap(), pair.key);
+    std::fs::write(dir.path().join("n.pem"), "no key").unwrap();
+    assert!(keygen::keygen(&dir.path().join("n.pem")).unwrap_err().to_string().contains("never overwritten"));
     let text = std::fs::read_to_string(&private).unwrap();
     assert_eq!(keygen::private_key_of("KEY", &text).unwrap().public(), pair.key);
     let error = keygen::private_key_of("KEY", "nonsense").unwrap_err();

@@ -156,6 +156,8 @@ struct Coordinator<'c, 'o, 'x> {
     left: Vec<usize>,
     /// Jobs of which a task was skipped: they are never finished.
     cut: BTreeSet<usize>,
+    /// Notices that were told.
+    told: BTreeSet<String>,
     running: usize,
     stopping: bool,
     outcome: Outcome,
@@ -193,6 +195,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             state: vec![State::Waiting; plan.len()],
             left,
             cut: BTreeSet::new(),
+            told: BTreeSet::new(),
             running: 0,
             stopping: false,
             outcome: Outcome::default(),
@@ -283,7 +286,10 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                     self.tell(found);
                 }
                 for message in done.notices {
-                    self.observer.on(&Event::Notice { message });
+                    // What is wrong with a disk would be told for every package.
+                    if self.told.insert(message.clone()) {
+                        self.observer.on(&Event::Notice { message });
+                    }
                 }
                 if matches!(task, Task::Archive { .. }) {
                     match done.status {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{Diagnostic, Error, Result};
-use crate::store::{Output, fs};
+use crate::store::{Output, fs, output};
 
 /// A file that was mended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +56,7 @@ fn mend(file: PathBuf, mut findings: Vec<&Diagnostic>) -> Result<Option<Fixed>> 
         return Ok(None);
     }
     mended.push_str(&text[at..]);
+    output::tidy_beside(&file);
     let mut output = Output::create(&file)?;
     output.write(mended.as_bytes())?;
     output.keep_mode().map_err(|e| Error::io("set the mode of", &file, e))?;

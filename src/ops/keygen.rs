@@ -17,9 +17,12 @@ pub struct KeyPair {
     pub public: PathBuf,
     /// The public key.
     pub key: PublicKey,
+    /// Is the private key new? Else it was there without its public half, which was written.
+    pub fresh: bool,
 }
 
-/// Makes a pair: the private key at `output` (mode 0600), the public one beside it with the ending `.pub`.
+/// Makes a pair: the private key at `output` (mode 0600), the public one beside it with the ending `.pub`. A private key
+/// that lies there alone, as a killed run leaves it, stays and gets its public half.
 pub fn keygen(output: &Path) -> Result<KeyPair> {
     let public = output.with_extension("pub");
     if public == output {
@@ -28,10 +31,19 @@ pub fn keygen(output: &Path) -> Result<KeyPair> {
             "name the private key, for example `publisher.pem`; the public one comes to lie beside it",
         ));
     }
+    let alone = !keys::is_there(&public) && keys::is_there(output);
+    if alone && let Ok(key) = private_key(output) {
+        keys::write_public(&public, line(&key.public()).as_bytes())?;
+        return Ok(KeyPair { private: output.to_path_buf(), public, key: key.public(), fresh: false });
+    }
     let key = PrivateKey::from_seed(&*keys::fresh_seed()?);
-    let text = format!("{}\n", key.public());
-    keys::write_pair((output, key.to_pem().as_bytes()), (&public, text.as_bytes()))?;
-    Ok(KeyPair { private: output.to_path_buf(), public, key: key.public() })
+    keys::write_pair((output, key.to_pem().as_bytes()), (&public, line(&key.public()).as_bytes()))?;
+    Ok(KeyPair { private: output.to_path_buf(), public, key: key.public(), fresh: true })
+}
+
+/// A public key as its file has it.
+fn line(key: &PublicKey) -> String {
+    format!("{key}\n")
 }
 
 /// The private key in this file.

@@ -39,7 +39,7 @@ pub fn repro(setup: &Setup, path: &Path, manifest: &Path, cancel: &AtomicBool) -
     if let Some(level) = told.level.filter(|_| told.compression.as_str() != "none") {
         setup.request = setup.request.flag("the package's level", "level", &level.to_string());
     }
-    let temporary = fs::temporary_folder()?;
+    let temporary = fs::TemporaryFolder::new()?;
     let output = temporary.path().join("rebuilt.expert");
     let request = Request {
         manifest: manifest.to_path_buf(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 
 use crate::base::{Error, RelPath, Result};
-use crate::store::output::{self, TEMPORARY};
+use crate::store::output;
 
 /// An extraction that is under way. Dropping it removes what was written.
 pub struct Extraction {
@@ -54,7 +54,7 @@ impl Extraction {
         output::tidy(folder);
         loop {
             let temporary = tempfile::Builder::new()
-                .prefix(TEMPORARY)
+                .prefix(output::prefix())
                 .tempdir_in(folder)
                 .map_err(|e| Error::io("create a temporary folder in", folder, e))?;
             // Another extraction may have taken it for an orphan before it was locked.

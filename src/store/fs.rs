@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result, Sha256};
+use crate::store::output;
 use crate::store::stat::{Kind, Stat};
 
 /// An entry of a folder.
@@ -156,9 +157,35 @@ pub fn sha256(path: &Path) -> Result<Sha256> {
     }
 }
 
-/// A folder that is removed when it is dropped.
-pub fn temporary_folder() -> Result<tempfile::TempDir> {
-    tempfile::tempdir().map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))
+/// A folder among the system's temporary ones, removed when it is dropped.
+#[derive(Debug)]
+pub struct TemporaryFolder {
+    folder: tempfile::TempDir,
+    /// While it is held, nobody takes the folder for what a killed process left.
+    _lock: File,
+}
+
+impl TemporaryFolder {
+    /// Makes one, and removes those that killed processes left.
+    pub fn new() -> Result<Self> {
+        let above = std::env::temp_dir();
+        output::tidy(&above);
+        let failed = |e| Error::io("create a folder in", &above, e);
+        loop {
+            let folder = tempfile::Builder::new().prefix(output::prefix()).tempdir_in(&above).map_err(failed)?;
+            match File::open(folder.path()) {
+                Ok(lock) if output::keep_hold(&lock) => return Ok(Self { folder, _lock: lock }),
+                // Whoever tidies may have taken it for an orphan before it was locked.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// Adds bytes to the end of a file, making it where it is missing.

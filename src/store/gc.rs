@@ -499,7 +499,7 @@ mod tests {
             let then = std::time::SystemTime::now() - std::time::Duration::from_nanos(2 * SPARED as u64);
             std::fs::File::options().write(true).open(index).expect("open").set_modified(then).expect("set");
         }
-        let orphan = format!("{}x", crate::store::output::TEMPORARY);
+        let orphan = format!("{}x", crate::store::output::prefix());
         for folder in [base.join("blobs"), base.join("results/ab"), filled.cache.repo_folder(&here)] {
             std::fs::create_dir_all(&folder).expect("made");
             std::fs::write(folder.join(&orphan), b"").expect("written");

@@ -7,9 +7,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::base::{Error, Result};
+use crate::store::output;
 
 /// No key in any form is longer.
 const MAX: u64 = 16 * 1024;
@@ -45,37 +47,69 @@ pub fn read_public(path: &Path) -> Result<Vec<u8>> {
     read(open(path)?, path).map(|bytes| bytes.to_vec())
 }
 
-/// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before; if the second
-/// cannot be written, the first is taken back.
+/// Is anything at this path, be it a link that leads nowhere?
+pub fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before; each appears
+/// whole or not at all, the private one first. If the second cannot be written, the first is taken back.
 pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<()> {
-    if public.0.symlink_metadata().is_ok() {
-        return Err(taken(public.0));
+    for path in [public.0, private.0] {
+        if is_there(path) {
+            return Err(taken(path));
+        }
     }
-    write_new(private.0, private.1, 0o600)?;
-    write_new(public.0, public.1, 0o644).inspect_err(|_| {
-        // A private key without its public half would block the next try; nothing has used it yet.
+    output::tidy_beside(private.0);
+    let written = (written(private, 0o600)?, written(public, 0o644)?);
+    put_in_place(written.0, private.0)?;
+    put_in_place(written.1, public.0).inspect_err(|_| {
+        // Nothing has used it yet.
         let _ = std::fs::remove_file(private.0);
+    })?;
+    sync_folder(private.0);
+    Ok(())
+}
+
+/// Writes the public half that a killed run did not come to write.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<()> {
+    output::tidy_beside(path);
+    put_in_place(written((path, bytes), 0o644)?, path)?;
+    sync_folder(path);
+    Ok(())
+}
+
+/// The bytes in a temporary beside the path, on the disk and with this mode.
+fn written((path, bytes): (&Path, &[u8]), mode: u32) -> Result<NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    loop {
+        let mut file = tempfile::Builder::new()
+            .prefix(output::prefix())
+            .permissions(std::fs::Permissions::from_mode(mode))
+            .tempfile_in(folder(path))
+            .map_err(|e| Error::io("create", path, e))?;
+        // Whoever tidies the folder may have taken it for an orphan.
+        if output::keep_hold(file.as_file()) {
+            let all = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+            return all.map(|()| file).map_err(|e| Error::io("write", path, e));
+        }
+    }
+}
+
+fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.persist_noclobber(path).map(drop).map_err(|e| match e.error.kind() {
+        io::ErrorKind::AlreadyExists => taken(path),
+        _ => Error::io("create", path, e.error),
     })
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(mode);
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options.open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => taken(path),
-        _ => Error::io("create", path, e),
-    })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| {
-        let _ = std::fs::remove_file(path);
-        Error::io("write", path, e)
-    })
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A key that is lost with the power was worth nothing yet; not every file system syncs folders.
+fn sync_folder(path: &Path) {
+    let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
 }
 
 fn taken(path: &Path) -> Error {

@@ -2,12 +2,19 @@
 //!
 //! The temporary lies in the folder of the output, so the rename is atomic. While its writer lives it is locked; a
 //! temporary that nobody locks was left by a killed process, and the next writer into the folder removes it.
+//!
+//! Another host may not see this one's locks, be the folder shared by a network or between containers; and some folders
+//! know no locks at all. So the name tells the host, and what another one made, or what cannot be locked, is removed only
+//! after a day in which nobody wrote to it. Nothing but this tidying rests on locks.
 
 #![expect(clippy::disallowed_methods, reason = "store owns the disk")]
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
@@ -15,6 +22,18 @@ use crate::base::{Error, Result};
 
 /// What the names of temporaries begin with.
 pub const TEMPORARY: &str = ".expert-build-tmp-";
+
+/// What may belong to a living process that cannot be asked is left alone for so long.
+const ABANDONED: Duration = Duration::from_secs(86_400);
+
+/// What the names of this host's temporaries begin with.
+pub fn prefix() -> &'static str {
+    static PREFIX: OnceLock<String> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let host = blake3::hash(rustix::system::uname().nodename().to_bytes()).to_hex();
+        format!("{TEMPORARY}{}-", &host[..6])
+    })
+}
 
 /// A file that is being written and not yet at its place. Dropping it removes the temporary.
 #[derive(Debug)]
@@ -24,6 +43,8 @@ pub struct Output {
     flusher: Option<Flusher>,
     /// Bytes written since the flusher was last told.
     unflushed: u64,
+    /// Why the temporary could not be locked.
+    unlocked: Option<io::Error>,
 }
 
 /// Sends what was written to the disk while more is being written, so that the final sync has little left to wait for.
@@ -74,19 +95,27 @@ impl Output {
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
         loop {
             let temporary = tempfile::Builder::new()
-                .prefix(TEMPORARY)
+                .prefix(prefix())
                 .permissions(mode_0644())
                 .tempfile_in(folder)
                 .map_err(|e| Error::io("create a temporary file in", folder, e))?;
-            if keep_hold(temporary.as_file()) {
-                return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0 });
-            }
+            let unlocked = match hold(temporary.as_file()) {
+                Ok(false) => continue,
+                Ok(true) => None,
+                Err(e) => Some(e),
+            };
+            return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0, unlocked });
         }
     }
 
     /// Where it will be.
     pub fn target(&self) -> &Path {
         &self.target
+    }
+
+    /// Why its folder knows no locks, where that is so.
+    pub fn unlocked(&self) -> Option<&io::Error> {
+        self.unlocked.as_ref()
     }
 
     /// The file as it is now.
@@ -189,20 +218,32 @@ pub fn tidy(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let mut removed = 0;
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY)) {
-        // Nothing else of that name is ours; to open a pipe could take for ever.
+        // Nothing else of that name is ours.
         let Ok(kind) = entry.file_type() else { continue };
         if !kind.is_file() && !kind.is_dir() {
             continue;
         }
-        if let Ok(file) = File::open(entry.path())
-            && file.try_lock().is_ok()
-        {
+        // What it is may have changed since: to open a pipe could take for ever, and links are never followed.
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+        let Ok(file) = File::options().read(true).custom_flags(flags.bits() as i32).open(entry.path()) else { continue };
+        let orphaned = match file.try_lock() {
+            Ok(()) => entry.file_name().to_string_lossy().starts_with(prefix()) || is_abandoned(&file),
+            Err(fs::TryLockError::Error(_)) => is_abandoned(&file),
+            Err(fs::TryLockError::WouldBlock) => false,
+        };
+        if orphaned {
             let path = entry.path();
             let gone = if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             removed += usize::from(gone.is_ok());
         }
     }
     removed
+}
+
+/// Did nobody write to it for a day?
+fn is_abandoned(file: &File) -> bool {
+    let written = file.metadata().and_then(|metadata| metadata.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > ABANDONED))
 }
 
 /// The same in the folder where this file is going to be written.
@@ -213,12 +254,16 @@ pub fn tidy_beside(target: &Path) {
 /// Locks a temporary that was just made. `false` where someone who tidies took it for an orphan before it was locked:
 /// then it is gone, or about to be.
 pub(in crate::store) fn keep_hold(file: &File) -> bool {
+    // Where a lock cannot be had (some network folders), nobody takes what is young for an orphan.
+    hold(file).unwrap_or(true)
+}
+
+fn hold(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
     match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => false,
-        // A lock that cannot be had (some network folders) means that nobody can tidy up either.
-        Err(fs::TryLockError::Error(_)) => true,
-        Ok(()) => file.metadata().is_ok_and(|m| m.nlink() > 0),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(e)) => Err(e),
+        Ok(()) => Ok(file.metadata().is_ok_and(|m| m.nlink() > 0)),
     }
 }
 
@@ -238,7 +283,9 @@ fn mode_0644() -> fs::Permissions {
 
 #[cfg(test)]
 mod tests {
-    use super::{Output, TEMPORARY, tidy, write};
+    use std::time::{Duration, SystemTime};
+
+    use super::{ABANDONED, Output, TEMPORARY, prefix, tidy, write};
 
     #[test]
     fn appears_whole_or_not_at_all() {
@@ -256,17 +303,29 @@ mod tests {
     #[test]
     fn only_orphans_are_tidied() {
         let dir = tempfile::tempdir().expect("dir");
-        let orphan = dir.path().join(format!("{TEMPORARY}x"));
+        let orphan = dir.path().join(format!("{}x", prefix()));
         std::fs::write(&orphan, b"").expect("write");
-        let folder = dir.path().join(format!("{TEMPORARY}folder"));
+        let folder = dir.path().join(format!("{}folder", prefix()));
         std::fs::create_dir_all(folder.join("sub")).expect("a folder");
-        let pipe = dir.path().join(format!("{TEMPORARY}pipe"));
+        let pipe = dir.path().join(format!("{}pipe", prefix()));
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
         let alive = Output::create(&dir.path().join("out")).expect("create");
         assert_eq!(tidy(dir.path()), 2);
         assert!(!orphan.exists() && !folder.exists() && pipe.exists());
         alive.commit().expect("still there");
+    }
+
+    #[test]
+    fn what_another_host_made_is_left_alone_for_a_day() {
+        let dir = tempfile::tempdir().expect("dir");
+        let foreign = dir.path().join(format!("{TEMPORARY}other-x"));
+        std::fs::write(&foreign, b"being written").expect("write");
+        assert_eq!(tidy(dir.path()), 0);
+        let then = SystemTime::now() - ABANDONED - Duration::from_secs(60);
+        std::fs::File::options().write(true).open(&foreign).and_then(|f| f.set_modified(then)).expect("an older time");
+        assert_eq!(tidy(dir.path()), 1);
+        assert!(!foreign.exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `Campaign`: many cases of one kind of fault, drawn by a seed; all that went wrong is told at the end.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Is the long form wanted?
 pub fn is_long() -> bool {
@@ -39,13 +40,23 @@ impl Campaign {
     }
 
     /// All cases in the long form, else so many of them, in a random order.
-    pub fn sample<T>(&mut self, mut cases: Vec<T>, short: usize) -> Vec<T> {
+    pub fn sample<T>(&mut self, cases: Vec<T>, short: usize) -> Vec<T> {
+        self.some(cases, short, usize::MAX)
+    }
+
+    /// So many cases in the short form, so many in the long one, in a random order.
+    pub fn some<T>(&mut self, mut cases: Vec<T>, short: usize, long: usize) -> Vec<T> {
         for at in (1..cases.len()).rev() {
             let other = self.below(at + 1);
             cases.swap(at, other);
         }
-        cases.truncate(scale(short, usize::MAX));
+        cases.truncate(scale(short, long));
         cases
+    }
+
+    /// A duration below `limit`.
+    pub fn moment(&mut self, limit: Duration) -> Duration {
+        Duration::from_micros(self.below(usize::try_from(limit.as_micros()).expect("it is short") + 1) as u64)
     }
 
     /// A case was run; what went wrong, if anything.

@@ -20,6 +20,8 @@ mod space;
 mod campaign;
 mod ground;
 mod strace;
+mod subject;
+mod subject_files;
 
 mod corrupt;
 mod crowd;
@@ -27,5 +29,6 @@ mod disk;
 mod hostile;
 mod inject;
 mod kill;
+mod kill_calls;
 mod load;
 mod restless;

@@ -50,6 +50,8 @@ pub struct Struck {
     pub ran: Ran,
     /// The call that was struck, as strace shows it; `None` where the run made fewer calls.
     pub call: Option<String>,
+    /// How many calls were struck: one in each thread that made so many.
+    pub times: usize,
 }
 
 /// Is strace there, and may it trace?
@@ -111,5 +113,6 @@ pub fn strike(space: &Space, arguments: &[&str], fault: &Fault) -> Struck {
         KILLED => text.lines().rfind(|line| !line.contains("killed by SIGKILL")),
         _ => text.lines().find(|line| line.contains("(INJECTED)")),
     };
-    Struck { ran, call: call.map(str::to_owned) }
+    let times = text.lines().filter(|line| line.contains("(INJECTED)")).count();
+    Struck { ran, call: call.map(str::to_owned), times }
 }

@@ -178,7 +178,10 @@ pub fn keygen(args: &KeygenArgs, settings: &Settings) -> Result<u8> {
     out::answer(&pair.key.to_string())?;
     if !settings.quiet {
         let (private, public) = (pair.private.display(), pair.public.display());
-        out::tell(&format!("wrote {private} (private: keep it to yourself) and {public} (for those who verify)"));
+        out::tell(&match pair.fresh {
+            true => format!("wrote {private} (private: keep it to yourself) and {public} (for those who verify)"),
+            false => format!("wrote {public} (for those who verify), the missing half of {private}, which is as it was"),
+        });
     }
     Ok(0)
 }

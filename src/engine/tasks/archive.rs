@@ -79,7 +79,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            put_in_place(output)?;
+            put_in_place(output, done)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -161,7 +161,7 @@ impl Work<'_> {
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        put_in_place(output)?;
+                        put_in_place(output, done)?;
                         done.status = Status::Done;
                     }
                     let members = self.members();
@@ -296,7 +296,11 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 const SIDE_FILE_TRIES: usize = 100;
 
 /// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
-fn put_in_place(output: Output) -> Result<()> {
+fn put_in_place(output: Output, done: &mut Done) -> Result<()> {
+    if let Some(e) = output.unlocked() {
+        let what = "files cannot be locked where packages go";
+        done.notices.push(format!("{what}: {e}; temporary ones that a killed build leaves there stay for a day"));
+    }
     fs::remove(&side_path(output.target()))?;
     output.commit().map(drop)
 }
