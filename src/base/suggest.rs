@@ -6,7 +6,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     // One slip in three letters is a typo, more is another word.
     let limit = (typed.chars().count() / 3).clamp(1, 4);
     let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.into_iter().filter(|candidate| !candidate.is_empty()) {
         let lower = candidate.to_lowercase();
         let distance = strsim::osa_distance(&typed, &lower);
         let near = distance <= limit || (typed.len() >= 3 && (lower.starts_with(&typed) || typed.starts_with(&lower)));
@@ -40,5 +40,7 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, known), meant, "{typed}");
         }
+        // What has no name cannot be meant.
+        assert_eq!(nearest("sql", [""]), None);
     }
 }

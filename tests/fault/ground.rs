@@ -45,9 +45,9 @@ impl Ground {
             let there = self.space.path(path);
             if std::fs::read(&there).ok().as_ref() != Some(content) {
                 // Whole at once, for whoever watches.
-                let beside = self.space.outer("source");
-                std::fs::write(&beside, content).unwrap();
                 std::fs::create_dir_all(there.parent().unwrap()).unwrap();
+                let beside = there.with_file_name(".source");
+                std::fs::write(&beside, content).unwrap();
                 std::fs::rename(&beside, &there).unwrap();
             }
         }
@@ -81,8 +81,12 @@ impl Ground {
         self.before = self.space.packages();
     }
 
+    /// Empties the folder of the cache, which may be where something is mounted.
     pub fn drop_cache(&self) {
-        let _ = std::fs::remove_dir_all(self.space.outer("cache"));
+        for entry in std::fs::read_dir(self.space.outer("cache")).into_iter().flatten().flatten() {
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let _ = if is_dir { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
+        }
     }
 
     pub fn drop_outputs(&self) {

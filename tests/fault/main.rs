@@ -19,6 +19,7 @@ mod space;
 
 mod campaign;
 mod ground;
+mod layer;
 mod strace;
 mod subject;
 mod subject_files;
@@ -30,5 +31,6 @@ mod hostile;
 mod inject;
 mod kill;
 mod kill_calls;
+mod layered;
 mod load;
 mod restless;

@@ -61,7 +61,7 @@ fn mend(args: &CheckArgs, flags: &[Flag], settings: &Settings) -> Result<()> {
     // Nothing from the cache: what it keeps of findings has no edits.
     let options = Options { check: true, force: true, keep_going: true, ..options(&args.work) };
     let mut heard: Vec<Event> = Vec::new();
-    run(&workspace, &chosen, &options, exit::cancel_in_order(), &mut heard)?;
+    let report = run(&workspace, &chosen, &options, exit::cancel_in_order(), &mut heard)?;
     let found: Vec<Diagnostic> = heard
         .into_iter()
         .filter_map(|event| match event {
@@ -73,7 +73,9 @@ fn mend(args: &CheckArgs, flags: &[Flag], settings: &Settings) -> Result<()> {
         let file = fixed.file.strip_prefix(&workspace.root).unwrap_or(&fixed.file);
         out::tell(&format!("fixed {}: {}", file.display(), fixed.codes.join(", ")));
     }
-    Ok(())
+    // An expert that could not be read was not mended, even if it can be read the next moment.
+    let unread = report.failed.into_iter().find(|(_, error)| matches!(error, Error::Io { .. }));
+    unread.map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// A flag that sets a key of the Expertfile: flag, key, value.
