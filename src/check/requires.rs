@@ -123,7 +123,7 @@ pub fn check(experts: &[Summary], externals: &BTreeMap<String, Version>) -> Requ
     for (index, expert) in experts.iter().enumerate() {
         named.entry(&expert.name).or_default().push(index);
     }
-    let mut check = Check { experts, externals, versions, named, places: BTreeMap::new(), found: Vec::new() };
+    let mut check = Check { experts, externals, versions, named, places: BTreeMap::new(), near: BTreeMap::new(), found: Vec::new() };
     check.duplicates();
     check.requirements();
     check.load_orders();
@@ -144,8 +144,13 @@ struct Check<'a> {
     named: BTreeMap<&'a str, Vec<usize>>,
     /// Edges, each with the requirement that made it.
     places: BTreeMap<(usize, usize), usize>,
+    /// The expert that is nearest to a name that no expert has.
+    near: BTreeMap<String, Option<String>>,
     found: Vec<(usize, Diagnostic)>,
 }
+
+/// So many unknown names are compared with all that there are. Where more are wrong, it is not for typing.
+const COMPARED: usize = 100;
 
 impl Check<'_> {
     fn report(&mut self, expert: usize, code: &'static Code, at: At, message: String, help: String) {
@@ -190,6 +195,16 @@ impl Check<'_> {
         }
     }
 
+    /// The known name that an unknown one most likely stands for.
+    fn near(&mut self, name: &str) -> Option<String> {
+        if !self.near.contains_key(name) && self.near.len() < COMPARED {
+            let names = self.named.keys().copied().chain(self.externals.keys().map(String::as_str));
+            let near = crate::base::suggest::nearest(name, names).map(str::to_owned);
+            self.near.insert(name.to_owned(), near);
+        }
+        self.near.get(name).cloned().flatten()
+    }
+
     fn meet(&mut self, index: usize, position: usize, wanted: &Requirement) {
         let (text, at) = &self.experts[index].requires[position];
         let there = self.named.get(wanted.name.as_str()).cloned().unwrap_or_default();
@@ -199,8 +214,7 @@ impl Check<'_> {
             ([one], _) => drop(self.places.insert((index, *one), position)),
             ([], Some(version)) if wanted.takes(Some(version)) => {}
             ([], None) if there.is_empty() => {
-                let names = self.named.keys().copied().chain(self.externals.keys().map(String::as_str));
-                let near = crate::base::suggest::nearest(&wanted.name, names);
+                let near = self.near(&wanted.name);
                 let declare = || {
                     format!("declare it if it is kept elsewhere: `externals = {{ \"{}\" = \"1.0.0\" }}`", wanted.name)
                 };

@@ -4,17 +4,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::campaign::{Campaign, scale};
+use crate::expert::Expert;
 use crate::ground::{Ground, in_order};
-use crate::space::files_below;
+use crate::space::{EXPERT_BUILD, files_below};
+use crate::subject::{Subject as _, no_litter, watched_space};
+use crate::subject_files::ReadOnly;
 
 /// A file system in memory, gone when dropped.
 struct Mount(PathBuf);
 
 impl Mount {
     fn tmpfs(at: &Path, size: usize) -> Option<Self> {
+        Self::with(at, &format!("size={size}"))
+    }
+
+    /// With this limit.
+    fn with(at: &Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={size}");
-        if run(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", at.to_str().unwrap()]) {
+        if run(&["mount", "-t", "tmpfs", "-o", options, "tmpfs", at.to_str().unwrap()]) {
             return Some(Self(at.to_path_buf()));
         }
         eprintln!("SKIPPED: no file system may be mounted here");
@@ -41,16 +48,13 @@ fn run(command: &[&str]) -> bool {
 const PAGE: usize = 4096;
 
 /// Fills a file system of each size, then makes room: what the build must do in both cases is known.
-fn sweep(name: &'static str, place: fn(&Ground) -> PathBuf, cached: bool) {
+fn sweep(name: &'static str, place: fn(&Ground) -> PathBuf, cached: bool, limits: Vec<String>, short: usize) {
     let mut campaign = Campaign::new(name);
     let mut ground = Ground::new("out-dir = \"dist\"\n", 1_100_000);
-    // What all of it takes, with room for what is only there for a while.
-    let most = 3_500_000 / PAGE;
-    let sizes: Vec<usize> = (1..most).step_by(scale(1, 4)).collect();
     let mut told = [0, 0];
-    for pages in campaign.sample(sizes, 14) {
+    for limit in campaign.sample(limits, short) {
         let place = place(&ground);
-        let Some(mount) = Mount::tmpfs(&place, pages * PAGE) else { return };
+        let Some(mount) = Mount::with(&place, &limit) else { return };
         ground.begin(&mut campaign);
         let ran = ground.space.run("build -j 2");
         told[usize::from(ran.code == 0)] += 1;
@@ -60,12 +64,12 @@ fn sweep(name: &'static str, place: fn(&Ground) -> PathBuf, cached: bool) {
         } else if !ran.stderr.contains("No space left on device") {
             outcome = outcome.and(Err(format!("it does not say what is missing: {}", ran.shown())));
         }
-        mount.remount("size=64m");
+        mount.remount("size=64m,nr_inodes=10000");
         outcome = outcome.and_then(|()| ground.recovers());
         if cached {
             outcome = outcome.and_then(|()| ground.cache_is_tidy());
         }
-        campaign.case(&format!("{pages} pages"), outcome);
+        campaign.case(&limit, outcome);
         drop(mount);
         let _ = std::fs::remove_dir_all(&place);
     }
@@ -73,14 +77,80 @@ fn sweep(name: &'static str, place: fn(&Ground) -> PathBuf, cached: bool) {
     campaign.finish();
 }
 
+/// From one page to more than all of it takes, with room for what is only there for a while.
+fn sizes() -> Vec<String> {
+    (1..3_500_000 / PAGE).step_by(scale(1, 4)).map(|pages| format!("size={}", pages * PAGE)).collect()
+}
+
+/// There is room enough, but not for so many files.
+fn inodes(most: usize) -> Vec<String> {
+    (2..most).map(|count| format!("size=64m,nr_inodes={count}")).collect()
+}
+
+fn outputs(ground: &Ground) -> PathBuf {
+    ground.space.path("dist")
+}
+
+fn cache(ground: &Ground) -> PathBuf {
+    ground.space.outer("cache")
+}
+
 #[test]
 fn a_full_disk_for_outputs() {
-    sweep("full disk, outputs", |ground| ground.space.path("dist"), false);
+    sweep("full disk, outputs", outputs, false, sizes(), 12);
+    sweep("no more files, outputs", outputs, false, inodes(16), 6);
 }
 
 #[test]
 fn a_full_disk_for_the_cache() {
-    sweep("full disk, cache", |ground| ground.space.outer("cache"), true);
+    sweep("full disk, cache", cache, true, sizes(), 12);
+    sweep("no more files, cache", cache, true, inodes(60), 6);
+}
+
+/// Temporary files have no room, or no place to be.
+#[test]
+fn no_space_for_temporaries() {
+    let mut campaign = Campaign::new("temporaries");
+    let [_, _, _, mut repro] = ReadOnly::all();
+    let place = repro.space().outer("tmp");
+    for pages in [1, 2, 4, 8, 16] {
+        let Some(mount) = Mount::tmpfs(&place, pages * PAGE) else { return };
+        let ran = repro.run();
+        let outcome = in_order(&ran, &[0, 3]).and_then(|()| repro.is_whole());
+        mount.remount("size=64m");
+        campaign.case(&format!("{pages} pages"), outcome.and_then(|()| repro.recovers()));
+    }
+    std::fs::remove_dir(&place).unwrap();
+    let outcome = in_order(&repro.run(), &[3]).and_then(|()| repro.is_whole());
+    std::fs::create_dir(&place).unwrap();
+    campaign.case("no folder", outcome.and_then(|()| repro.recovers()));
+    campaign.finish();
+}
+
+/// Packages whose names are as long as names may be, and longer: the name of the temporary is never the one that is too
+/// long.
+#[test]
+fn names_that_are_too_long() {
+    let mut campaign = Campaign::new("names");
+    let mut told = [0, 0];
+    for length in (200..300).step_by(scale(7, 1)) {
+        let space = watched_space();
+        space.add("experts/alpha", &Expert::lora("alpha"));
+        let name = "n".repeat(length);
+        space.write("Expertfile.toml", format!("[workspace]\nmembers = [\"experts/*\"]\n[defaults]\nname = \"{name}\"\n"));
+        let ran = space.run("build");
+        told[usize::from(ran.code == 0)] += 1;
+        let mut outcome = in_order(&ran, &[0, 2, 3]).and_then(|()| no_litter(&space));
+        for package in space.packages().into_keys().filter(|path| path.ends_with(".expert")) {
+            let sums = space.exists(&format!("{package}.sha256"));
+            if !sums || space.run_as(EXPERT_BUILD, "", &["verify", &package]).code != 0 {
+                outcome = outcome.and(Err(format!("a package of {length} letters without its checksum")));
+            }
+        }
+        campaign.case(&format!("{length} letters"), outcome);
+    }
+    assert!(told[0] > 0 && told[1] > 0, "the lengths are not telling: {told:?}");
+    campaign.finish();
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Each malformed or hostile file of the fixtures, in every role it could take in an expert, through the whole program.
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,6 +9,7 @@ use crate::campaign::{Campaign, is_long};
 use crate::expert::Expert;
 use crate::fixtures;
 use crate::space::{EXPERT_BUILD, Space, files_below};
+use crate::weigh::{Weighed, weigh};
 
 /// What a run may take.
 const MOST_KIB: u64 = 256 << 10;
@@ -43,46 +43,11 @@ fn hostile_files() -> Vec<PathBuf> {
     files
 }
 
-/// Runs it under the clock, and watches the most memory it ever had.
-fn watched(space: &Space, arguments: &[&str]) -> Result<(i32, u64, Duration), String> {
-    let began = Instant::now();
-    let mut command = space.command(EXPERT_BUILD, "", arguments);
-    let errors = std::fs::File::create(space.outer("stderr")).unwrap();
-    let mut child = command.stdout(Stdio::null()).stderr(errors).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
-    loop {
-        if let Ok(text) = std::fs::read_to_string(&status) {
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|line| line.trim().split(' ').next()).and_then(|number| number.parse().ok());
-            most = most.max(kib.unwrap_or(0));
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            let said = std::fs::read(space.outer("stderr")).unwrap();
-            let said = String::from_utf8_lossy(&said);
-            let code = status.code().ok_or_else(|| format!("{status}: {said}"))?;
-            if code == 101 || said.contains("internal error") {
-                return Err(said.into_owned());
-            }
-            return Ok((code, most, began.elapsed()));
-        }
-        if began.elapsed() > LONGEST * 4 {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return Err("it hangs".into());
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn within((code, most, took): (i32, u64, Duration)) -> Result<i32, String> {
-    if most > MOST_KIB {
-        return Err(format!("{most} KiB"));
-    }
-    if took > LONGEST {
-        return Err(format!("{took:?}"));
-    }
-    Ok(code)
+/// Runs it within the limits of memory and time. A machine that is busy may stretch the time, so more than one file at a
+/// time gets more of it.
+fn watched(space: &Space, arguments: &[&str], files: u32) -> Result<Weighed, String> {
+    let run = weigh(space, EXPERT_BUILD, arguments, LONGEST * files.min(4))?;
+    if run.peak > MOST_KIB { Err(format!("{} KiB", run.peak)) } else { Ok(run) }
 }
 
 /// One expert for each file, in which that file has this role.
@@ -113,24 +78,27 @@ fn every_file_in_every_role() {
         return;
     }
     let mut campaign = Campaign::new("hostile files in roles");
+    let mut most = 0;
     for role in ROLES {
         // Groups, so that a run is short and a culprit is soon found.
         for group in files.chunks(if is_long() { 1 } else { 60 }) {
             let space = cast(role, group);
-            let outcome = watched(&space, &["build", "-k", "-j", "2", "--strict"]).and_then(within);
-            let outcome = outcome.and_then(|code| {
+            let outcome = watched(&space, &["build", "-k", "-j", "2", "--strict"], group.len() as u32);
+            let outcome = outcome.and_then(|run| {
+                most = most.max(run.peak);
                 let whole = space.packages().into_keys().filter(|path| path.ends_with(".expert"));
                 let sound = |package: &String| space.run_as(EXPERT_BUILD, "", &["verify", package]).code == 0;
                 match whole.take(2).find(|package| !sound(package)) {
                     Some(package) => Err(format!("`{package}` was built and does not verify")),
-                    None if [0, 2, 3, 4, 11].contains(&code) => Ok(()),
-                    None => Err(format!("exit {code}: {}", std::fs::read_to_string(space.outer("stderr")).unwrap())),
+                    None if [0, 2, 3, 4, 11].contains(&run.code) => Ok(()),
+                    None => Err(format!("exit {}: {}", run.code, run.stderr)),
                 }
             });
             let names: Vec<_> = group.iter().filter_map(|path| path.file_name()).collect();
             campaign.case(&format!("{role}: {names:?}"), outcome);
         }
     }
+    eprintln!("most memory of a run: {most} KiB");
     campaign.finish();
 }
 
@@ -142,6 +110,7 @@ fn every_file_as_what_the_command_line_names() {
         return;
     }
     let mut campaign = Campaign::new("hostile files on the command line");
+    let mut most = 0;
     let space = Space::with(&[Expert::lora("alpha")]);
     space.run("build").ok();
     let good = "experts/alpha/weights/alpha.v1.0.0.expert";
@@ -159,11 +128,15 @@ fn every_file_as_what_the_command_line_names() {
     let cases = files.iter().flat_map(|file| runs.map(|run| (file, run))).collect();
     for (file, run) in campaign.sample(cases, 120) {
         std::fs::copy(file, space.path("x.expert")).unwrap();
-        let outcome = watched(&space, run).and_then(within).and_then(|code| match code {
-            2 | 3 | 5 | 11 => Ok(()),
-            code => Err(format!("exit {code}: {}", std::fs::read_to_string(space.outer("stderr")).unwrap())),
+        let outcome = watched(&space, run, 1).and_then(|run| {
+            most = most.max(run.peak);
+            match run.code {
+                2 | 3 | 5 | 11 => Ok(()),
+                code => Err(format!("exit {code}: {}", run.stderr)),
+            }
         });
         campaign.case(&format!("{run:?} with {}", file.display()), outcome);
     }
+    eprintln!("most memory of a run: {most} KiB");
     campaign.finish();
 }

@@ -45,6 +45,8 @@ pub struct Faults {
     failing: Mutex<Option<(Op, usize, i32)>>,
     /// Nanoseconds that each reading takes.
     delay: AtomicU64,
+    /// Bytes that may still be written; 0 where nobody counts.
+    quota: AtomicU64,
 }
 
 impl Faults {
@@ -62,6 +64,17 @@ impl Faults {
     /// From now on each reading takes so long.
     pub fn delay(&self, delay: Duration) {
         self.delay.store(delay.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// From now on only so many bytes may be written, or as many as anyone likes.
+    pub fn quota(&self, bytes: Option<u64>) {
+        self.quota.store(bytes.map_or(0, |bytes| bytes + 1), Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let left = |quota: u64| if quota == 0 { Some(0) } else { quota.checked_sub(bytes).filter(|left| *left > 0) };
+        let taken = self.quota.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        taken.map(drop).map_err(|_| io::Error::from_raw_os_error(OVER_QUOTA))
     }
 
     fn check(&self, op: Op) -> io::Result<()> {
@@ -144,6 +157,7 @@ struct Shown {
 }
 
 const STALE: i32 = 116;
+const OVER_QUOTA: i32 = 122;
 const NO_SUCH_HANDLE: i32 = 9;
 
 impl Shown {
@@ -421,7 +435,11 @@ impl Filesystem for Shown {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.checked(Op::Write, || self.file(handle)?.write_all_at(data, offset)) {
+        let write = || {
+            self.faults.take(data.len() as u64)?;
+            self.file(handle)?.write_all_at(data, offset)
+        };
+        match self.checked(Op::Write, write) {
             Ok(()) => reply.written(data.len() as u32),
             Err(e) => reply.error(e),
         }

@@ -77,6 +77,34 @@ fn a_disk_that_fails_once() {
     }
 }
 
+/// Only so many bytes may be written.
+#[test]
+fn a_quota() {
+    for (name, folder) in &PLACES[1..] {
+        let mut campaign = Campaign::new(name);
+        let Some(mut at) = Layered::new(*folder) else { return };
+        let mut told = [0, 0];
+        let sizes = (0..60).map(|step| step * 50_000).collect();
+        for quota in campaign.some(sizes, 6, 60) {
+            at.ground.begin(&mut campaign);
+            at.layer.faults.quota(Some(quota));
+            let ran = at.ground.space.run("build -j 2");
+            at.layer.faults.quota(None);
+            told[usize::from(ran.code == 0)] += 1;
+            let mut outcome = in_order(&ran, &[0, 3]).and_then(|()| at.ground.is_whole());
+            if ran.code == 0 {
+                outcome = outcome.and_then(|()| at.ground.is_built());
+            } else if !ran.stderr.contains("quota exceeded") {
+                outcome = outcome.and(Err(format!("it does not say what is missing: {}", ran.shown())));
+            }
+            let outcome = outcome.and_then(|()| at.ground.recovers()).and_then(|()| at.ground.cache_is_tidy());
+            campaign.case(&format!("{quota} bytes"), outcome);
+        }
+        assert!(told[0] > 0 && told[1] > 0, "the sizes are not telling: {told:?}");
+        campaign.finish();
+    }
+}
+
 /// A slow disk costs time and nothing else.
 #[test]
 fn a_slow_disk() {

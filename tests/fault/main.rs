@@ -23,6 +23,7 @@ mod layer;
 mod strace;
 mod subject;
 mod subject_files;
+mod weigh;
 
 mod corrupt;
 mod crowd;

@@ -45,6 +45,9 @@ impl Fault {
     }
 }
 
+/// In the place of a number: every call of the kind.
+pub const EVERY: usize = 0;
+
 /// What became of a run with a fault.
 pub struct Struck {
     pub ran: Ran,
@@ -97,11 +100,17 @@ const KILLED: i32 = -1;
 
 /// Runs the program with this fault.
 pub fn strike(space: &Space, arguments: &[&str], fault: &Fault) -> Struck {
-    let log = space.outer("strace.log");
+    strike_logged(space, arguments, fault, "strace.log")
+}
+
+/// The same with a log of this name, for runs at the same time.
+pub fn strike_logged(space: &Space, arguments: &[&str], fault: &Fault, log: &str) -> Struck {
+    let log = space.outer(log);
     let _ = std::fs::remove_file(&log);
     let log_text = log.display().to_string();
     let trace = format!("trace={}", fault.call);
-    let inject = format!("inject={}:{}:when={}", fault.call, fault.what, fault.number);
+    let when = if fault.number == EVERY { "1+".to_owned() } else { fault.number.to_string() };
+    let inject = format!("inject={}:{}:when={when}", fault.call, fault.what);
     let mut all = vec!["-f", "-qq", "-y", "-o", &log_text, "-e", &trace, "-e", &inject];
     // With the filter, only this call stops the program, which is faster; but then no signal is delivered.
     all.extend(fault.what.starts_with("error").then_some("--seccomp-bpf"));
