@@ -227,7 +227,7 @@ fn a_shared_tokenizer_is_read_into_once_and_judged_for_every_expert() {
         format!("[[expert]]\npath = \"experts/{name}\"\n[expert.model.\"tiny\"]\nconfig = \"config.json\"\n")
     });
     space.write("Expertfile.toml", tables.concat());
-    space.write("config.json", "{\"model_type\":\"qwen3\",\"hidden_size\":16,\"vocab_size\":1000}");
+    space.write("config.json", "{\"model_type\":\"qwen3\",\"hidden_size\":8,\"vocab_size\":1000}");
     for jobs in ["-j 1", "-j 4", "-j 1 --force"] {
         let ran = space.run(&format!("build {jobs} --message-format json"));
         let told = ran.stdout.lines().filter(|line| line.contains("the tokenizer has 90000 tokens")).count();
