@@ -65,7 +65,7 @@ fn many(optimised: usize, otherwise: usize) -> usize {
 fn very_many_experts() {
     let mut campaign = Campaign::new("load, experts");
     let large = scale(600, many(100_000, 10_000));
-    grows(&mut campaign, "experts", [large / 5, large], 6 << 10, &|count| {
+    grows(&mut campaign, "experts", [large / 5, large], 32 << 10, &|count| {
         let experts: Vec<Expert> = (0..count).map(|i| Expert::lora(&format!("e{i:06}"))).collect();
         Space::with(&experts)
     });
