@@ -104,7 +104,7 @@ impl At {
             line: before.bytes().filter(|b| *b == b'\n').count() as u32 + 1,
             column: before[line_start..].chars().count() as u32 + 1,
             start: start as u32,
-            end: end.min(text.len()).max(start) as u32,
+            end: char_end(text, end).max(start) as u32,
             pointer: None,
         }
     }
@@ -117,6 +117,11 @@ impl At {
         }
         self
     }
+}
+
+/// The first end of a character at or behind this byte: a span never ends inside of one.
+pub(crate) fn char_end(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
 /// A safe change of the file that mends the finding (`check --fix`).
