@@ -77,6 +77,9 @@ pub struct PackageResult {
     pub segments: u64,
     /// Findings that did not keep it from being built, told again when it is restored.
     pub warnings: Vec<KeptFinding>,
+    /// The keys of the packages that they were found with: the expert's others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// The text of its key.
     pub key_text: String,
     /// Microseconds that making it took, packing its files included.

@@ -33,10 +33,9 @@ for target in "${targets[@]}"; do
     log=$target_dir/fuzz-logs/$target.log
     mkdir -p "${log%/*}"
     case $target in
-        # Text is cut where its words are.
-        expertfile) options=(-only_ascii=0 -max_len=8192) ;;
+        expertfile) options=(-max_len=8192) ;;
         torch | package | tar | seek_table | safetensors) options=(-max_len=65536) ;;
-        segment) options=(-max_len=8192) ;;
+        segment) options=(-max_len=4096) ;;
         *) options=(-max_len=16384) ;;
     esac
     # What a file may take: a second for each 10 MB, of which none has more than 64 KiB here, and 64 MiB at once.

@@ -158,7 +158,7 @@ fn segments() -> Vec<Vec<u8>> {
         .flat_map(|i| (i.wrapping_mul(2_654_435_761) as f32).to_bits().to_be_bytes()[..2].to_vec())
         .collect();
     let bodies: [&[u8]; 4] = [b"\"token\": 17,\n  ", &[0; 3000], &bf16, b""];
-    let heads = [[0, 5, 0, 0], [0, 8, 40, 1], [0, 0, 63, 200], [1, 2, 9, 0], [1, 11, 30, 3]];
+    let heads = [[0, 5, 0, 0], [0, 8, 15, 1], [0, 0, 15, 200], [1, 2, 9, 0], [1, 11, 13, 3]];
     heads.iter().flat_map(|head| bodies.iter().map(|body| [&head[..], body].concat())).collect()
 }
 
@@ -179,6 +179,7 @@ fn records() -> Vec<Vec<u8>> {
         pieces: vec![Piece::Inline(3), Piece::Blob(digest)],
         segments: 2,
         warnings: Vec::new(),
+        beside: vec!["ab".repeat(32)],
         key_text: "expert-build 1\n".into(),
         took_us: 5,
         weights: Vec::new(),

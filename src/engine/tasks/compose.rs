@@ -26,6 +26,12 @@ pub fn package_key(job: &Job, open: &Open, package: usize) -> Option<KeyText> {
     Some(text)
 }
 
+/// The keys of the expert's other packages: what is found in one validation is about all of them.
+pub fn beside(job: &Job, open: &Open, package: usize) -> Vec<String> {
+    let others = (0..open.packages.len()).filter(|other| *other != package);
+    others.filter_map(|other| Some(package_key(job, open, other)?.key().hex())).collect()
+}
+
 /// Looks for the package in the cache, once. A signed package is never taken from there: what is signed is made here.
 pub fn look_up(job: &Job, open: &Open, package: usize, context: &Context<'_>, done: &mut Done) -> Result<bool> {
     let slot = &open.packages[package];

@@ -22,7 +22,7 @@ pub fn sources(data: &[u8]) -> (Codec, Vec<Vec<u8>>) {
     let codec = Codec { compression, level: low + at(1) % (high - low + 1) };
     // Longer than libFuzzer would write: repeated, with a byte changed in each copy, or with noise in between.
     let mut source = Vec::new();
-    for round in 0..=at(2) % 64 {
+    for round in 0..=at(2) % 16 {
         let from = source.len();
         source.extend_from_slice(body);
         if let Some(byte) = source.get_mut(from + (round as usize * 7) % body.len().max(1)) {
