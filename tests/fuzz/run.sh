@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
         *) options=(-max_len=16384) ;;
     esac
     # What a file may take: a second for each 10 MB, of which none has more than 64 KiB here, and 64 MiB at once.
-    if ! nice -n 19 "$programs/$target" "$corpora/$target" "${options[@]}" -max_total_time="$seconds" -timeout=10 \
+    if ! nice -n 19 "$programs/$target" "$corpora/$target" "${options[@]}" -max_total_time="$seconds" -timeout=30 \
         -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$artifacts/" >"$log" 2>&1; then
         failed+=("$target")
     fi

@@ -116,3 +116,55 @@ fn check_tells_copies_and_everything_else_each_time() {
     let report = report.unwrap();
     assert_eq!((report.exit_code(), report.checked, report.failed.len()), (11, 1, 1));
 }
+
+#[test]
+fn what_python_would_unpickle_is_packaged_only_by_its_own_name() {
+    let file = |include: &str| {
+        format!(
+            "expertfile = 1\n[workspace]\nmembers = [\"e\"]\nout-dir = \"dist\"\n[defaults]\ninclude = [{include}]\n"
+        )
+    };
+    let space = Space::new(&file("\"*.bin\""));
+    space.expert("e", "alpha", 1, &[]);
+    space.write("e/x.bin", b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.");
+    let codes = |space: &Space| -> Vec<&'static str> {
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let (report, events) = space.try_build(&options());
+        let errors = events.iter().filter_map(|event| match event {
+            Event::Diagnostic(found) if found.is_error() => Some(found.code.name),
+            _ => None,
+        });
+        let errors: Vec<&str> = errors.collect();
+        assert_eq!(report.unwrap().exit_code(), if errors.is_empty() { 0 } else { 11 });
+        errors
+    };
+    assert_eq!(codes(&space).len(), 1);
+    space.write("Expertfile.toml", file("\"x.bin\"").as_bytes());
+    assert_eq!(codes(&space), [""; 0], "named in so many words");
+    // The cache has the package now; a pattern is still not a name.
+    space.write("Expertfile.toml", file("\"x.*\"").as_bytes());
+    assert_eq!(codes(&space).len(), 1);
+    // A big one is told by its first bytes, one of protocol 0 by its name; other files are nobody's business.
+    space.write("Expertfile.toml", file("\"y*\"").as_bytes());
+    space.write("e/y.bin", &[&b"\x80\x04"[..], &[b'N'; 3 << 20]].concat());
+    assert_eq!(codes(&space).len(), 1);
+    std::fs::remove_file(space.path("e/y.bin")).unwrap();
+    space.write("e/y.pkl", b"cos\nsystem\n(S'ls'\ntR.");
+    assert_eq!(codes(&space).len(), 1);
+    std::fs::remove_file(space.path("e/y.pkl")).unwrap();
+    space.write("e/y.bin", &[7; 100]);
+    space.write("e/y.zip", b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0a.txt");
+    space.write("e/y", b"");
+    assert_eq!(codes(&space), [""; 0]);
+}
+
+#[test]
+fn a_pointer_in_the_place_of_the_manifest_is_called_one() {
+    let space = Space::new("expertfile = 1\n[workspace]\nmembers = [\"e\"]\n");
+    space.expert("e", "alpha", 1, &[]);
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12\n", "ab".repeat(32));
+    space.write("e/manifest.json", pointer.as_bytes());
+    let (report, _) = space.try_build(&CHECK);
+    let failed = report.unwrap().failed;
+    assert_eq!(failed[0].1.diagnostics()[0].code.name, "git-lfs-pointer", "{failed:?}");
+}
