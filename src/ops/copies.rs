@@ -53,6 +53,7 @@ pub(crate) fn copies(
     let levelled = placed.filter_map(|(label, mut found)| {
         let expert = workspace.repo.experts.iter().find(|expert| expert.label() == label)?;
         found.severity = expert.lints().severity(found.code)?;
+        found.folder = Some(label.clone());
         Some((label, found))
     });
     levelled.collect()

@@ -5,6 +5,7 @@
 mod bodies;
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
+mod mutations;
 mod seeds;
 
 use std::fs;
@@ -14,49 +15,13 @@ use std::process::Command;
 
 use bodies::{ALL, segment};
 use expert_build::format::segment::Compression;
+use mutations::{Random, mutated};
 
 /// Mutations of each target.
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 600;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
-}
-
-/// Marsaglia's xorshift: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n.max(1) as u64) as usize
-    }
-}
-
-fn mutated(random: &mut Random, seed: &[u8], other: &[u8]) -> Vec<u8> {
-    let mut out = seed.to_vec();
-    for _ in 0..=random.below(5) {
-        let at = random.below(out.len() + 1);
-        let end = (at + random.below(40)).min(out.len());
-        match random.below(6) {
-            0 => out.truncate(at),
-            1 => drop(out.drain(at..end)),
-            2 => {
-                let piece = out[at..end].to_vec();
-                drop(out.splice(at..at, piece));
-            }
-            3 => {
-                let from = random.below(other.len() + 1);
-                let piece = other[from..(from + random.below(64)).min(other.len())].iter().copied();
-                drop(out.splice(at..at, piece));
-            }
-            4 if at < out.len() => out[at] ^= 1 << random.below(8),
-            _ if at < out.len() => out[at] = b"\0\x01\x7f\xff0179-+eE.\"\\{}[],: \n/_aAxXk"[random.below(30)],
-            _ => out.push(random.below(256) as u8),
-        }
-    }
-    out
 }
 
 /// Runs a body; where it panics, the input is kept, ready to be put below `found/`.

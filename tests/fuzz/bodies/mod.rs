@@ -9,6 +9,7 @@ pub mod expertfile;
 pub mod grammar;
 pub mod json;
 pub mod manifest;
+pub mod pickle;
 pub mod safetensors;
 pub mod segment;
 pub mod sound;
@@ -29,7 +30,7 @@ pub const ALL: [(&str, Body); 15] = [
     ("json", json::json),
     ("manifest", manifest::manifest),
     ("package", archive::package),
-    ("pickle", torch::pickle),
+    ("pickle", pickle::pickle),
     ("record", cache::record),
     ("safetensors", safetensors::safetensors),
     ("seek_table", archive::seek_table),

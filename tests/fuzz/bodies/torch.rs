@@ -6,8 +6,6 @@ use expert_build::base::RelPath;
 use expert_build::check::soft_prompt;
 use expert_build::format::torch::{self, Layout};
 
-use super::torch_maker;
-
 /// Reads `data` as a torch file and runs the rules on the answer.
 pub fn torch(data: &[u8]) {
     let path = RelPath::new("soft_prompts/fuzz.pt").unwrap();
@@ -37,13 +35,4 @@ pub fn torch(data: &[u8]) {
             soft_prompt::from_fault(&fault, &path);
         }
     }
-}
-
-/// Reads `data` as the pickle of a torch file whose archive is in order: a mutation of the file itself would fail at
-/// its checksum.
-pub fn pickle(data: &[u8]) {
-    let deflate = data.len() % 7 == 3;
-    let mut members = torch_maker::members(data, &[("0", &[1; 128]), ("1", &[0; 64])]);
-    members[0].deflate = deflate;
-    torch(&torch_maker::zip(&members));
 }

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::torch::pickle(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::pickle::pickle(data));
