@@ -183,6 +183,7 @@ pub fn build(
         flights: Flights::default(),
         limits,
         written: std::sync::Mutex::default(),
+        companions: std::sync::Mutex::default(),
     };
     let (mut records, mut memos) = (BTreeMap::<String, Finished>::new(), BTreeMap::new());
     let mut settings = BTreeSet::new();
