@@ -8,6 +8,7 @@ mod fixtures;
 mod mutations;
 mod seeds;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -109,6 +110,7 @@ fn other_decoders_read_the_segments() {
         let other = &seeds[random.below(seeds.len())];
         inputs.push(mutated(&mut random, &seeds[round % seeds.len()], other));
     }
+    let mut encoders = BTreeSet::new();
     let (mut gzip, mut zstd, mut whole) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     for input in &inputs {
         let (codec, sources) = segment::sources(input);
@@ -117,9 +119,12 @@ fn other_decoders_read_the_segments() {
             continue;
         }
         // Members and frames may follow each other: one call of each program reads them all.
-        [&mut gzip, &mut zstd][kind].extend(segment::packed(codec, &sources));
+        let (packed, by) = segment::packed(codec, &sources);
+        [&mut gzip, &mut zstd][kind].extend(packed);
+        encoders.extend(by.into_iter().map(|encoder| (kind, encoder)));
         whole[kind].extend(sources.concat());
     }
+    assert_eq!(encoders.len(), 6, "not every way of packing was taken: {encoders:?}");
     let (gz, zst) = (dir.path().join("p.gz"), dir.path().join("p.zst"));
     fs::write(&gz, gzip).unwrap();
     fs::write(&zst, zstd).unwrap();

@@ -158,7 +158,17 @@ fn segments() -> Vec<Vec<u8>> {
         .flat_map(|i| (i.wrapping_mul(2_654_435_761) as f32).to_bits().to_be_bytes()[..2].to_vec())
         .collect();
     let bodies: [&[u8]; 4] = [b"\"token\": 17,\n  ", &[0; 3000], &bf16, b""];
-    let heads = [[0, 5, 0, 0], [0, 8, 15, 1], [0, 0, 15, 200], [1, 2, 9, 0], [1, 11, 13, 3]];
+    let heads = [
+        [0, 5, 0, 0],
+        [0, 8, 15, 1],
+        [0, 0, 15, 200],
+        [0, 4, 15, 66],
+        [0, 7, 3, 255],
+        [1, 2, 9, 0],
+        [1, 11, 13, 3],
+        [1, 2, 12, 130],
+        [1, 5, 8, 64],
+    ];
     heads.iter().flat_map(|head| bodies.iter().map(|body| [&head[..], body].concat())).collect()
 }
 

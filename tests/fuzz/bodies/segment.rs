@@ -1,10 +1,10 @@
 //! Segments: whatever bytes are packed, at any level, decoders read them back, and what was packed before changes nothing.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use expert_build::format::segment::{Assembly, Codec, Compression, Packer, SEGMENT};
+use expert_build::format::segment::{Assembly, Codec, Compression, Encoder, Packer, SEGMENT};
 
 /// Levels that are tried: all of gzip's, and zstd's up to where it takes long.
 const LEVELS: [(Compression, u32, u32); 2] = [(Compression::Gzip, 1, 9), (Compression::Zstd, 1, 12)];
@@ -29,11 +29,12 @@ pub fn sources(data: &[u8]) -> (Codec, Vec<Vec<u8>>) {
             *byte ^= round as u8;
         }
         let mut noise = round.wrapping_mul(0x9e37_79b9) | 1;
-        source.extend((0..at(3) * 4).map(|_| {
+        source.extend((0..at(3) * 16).map(|_| {
             noise ^= noise << 13;
             noise ^= noise >> 17;
             noise ^= noise << 5;
-            noise as u8
+            // Even, or more zeros than ones, as in weights: nothing repeats, and some bytes are frequent.
+            (0..at(3) % 4).fold(noise, |bits, shift| bits & noise >> (7 * (shift + 1))) as u8
         }));
         if source.len() >= SEGMENT {
             break;
@@ -45,8 +46,9 @@ pub fn sources(data: &[u8]) -> (Codec, Vec<Vec<u8>>) {
     (codec, vec![source, rest])
 }
 
-/// A package of these segments.
-pub fn packed(codec: Codec, sources: &[Vec<u8>]) -> Vec<u8> {
+/// A package of these segments, and what packed them.
+pub fn packed(codec: Codec, sources: &[Vec<u8>]) -> (Vec<u8>, BTreeSet<Encoder>) {
+    let mut encoders = BTreeSet::new();
     let mut assembly = Assembly::new(codec);
     let mut out = assembly.start();
     PACKERS.with_borrow_mut(|packers| {
@@ -57,18 +59,19 @@ pub fn packed(codec: Codec, sources: &[Vec<u8>]) -> Vec<u8> {
             assert_eq!((segment.source_len as usize, segment.packed_len as usize), (source.len(), out.len() - before));
             // Never much more than the bytes themselves.
             assert!(out.len() - before <= source.len() + source.len() / 1000 + 64);
+            encoders.insert(segment.encoder);
             assembly.push(&segment);
         }
     });
     out.extend(assembly.finish());
-    out
+    (out, encoders)
 }
 
 /// Packs and unpacks.
 pub fn segment(data: &[u8]) {
     let (codec, sources) = sources(data);
-    let out = packed(codec, &sources);
-    assert!(packed(codec, &sources) == out, "the same bytes from a packer that was used");
+    let (out, _) = packed(codec, &sources);
+    assert!(packed(codec, &sources).0 == out, "the same bytes from a packer that was used");
     let mut back = Vec::new();
     match codec.compression {
         Compression::Gzip => {
