@@ -79,7 +79,11 @@ pub fn tar(data: &[u8]) {
     }
     package(&data);
     if let (Ok(ours), Ok(Compression::None)) = (streamed(&data), sniff(&data)) {
-        assert_eq!(theirs(&data).expect("the tar crate reads what we take"), ours);
+        match theirs(&data) {
+            Ok(theirs) => assert_eq!(theirs, ours),
+            // It knows no sums of signed bytes, which old tars wrote; GNU tar and Python's tarfile take them as we do.
+            Err(e) => assert!(e.to_string().contains("checksum mismatch"), "the tar crate reads what we take: {e}"),
+        }
     }
 }
 
