@@ -53,6 +53,7 @@ fn end(took_ms: u64) -> Event {
         failed: 0,
         skipped: 0,
         warnings: 0,
+        not_repeated: 0,
         cache_hits: 3,
         cache_misses: 1,
         took_ms,

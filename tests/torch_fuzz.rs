@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "tests own their effects")]
 
 mod fixtures;
-#[path = "fuzz/torch.rs"]
+#[path = "fuzz/bodies/torch.rs"]
 mod fuzz;
 mod torch_maker;
 

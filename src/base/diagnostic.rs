@@ -104,7 +104,7 @@ impl At {
             line: before.bytes().filter(|b| *b == b'\n').count() as u32 + 1,
             column: before[line_start..].chars().count() as u32 + 1,
             start: start as u32,
-            end: end.min(text.len()).max(start) as u32,
+            end: char_end(text, end).max(start) as u32,
             pointer: None,
         }
     }
@@ -117,6 +117,24 @@ impl At {
         }
         self
     }
+}
+
+/// The first end of a character at or behind this byte: a span never ends inside of one.
+pub(crate) fn char_end(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
+/// A message is one line, whatever stood in the file that it cites: nobody writes lines of their own into a report.
+fn tame(text: String) -> String {
+    // Marks of direction too: what follows one is shown in an order that is not that of the text.
+    let bad = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(bad) {
+        return text;
+    }
+    text.chars().map(|c| if bad(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A safe change of the file that mends the finding (`check --fix`).
@@ -172,7 +190,7 @@ impl Diagnostic {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: tame(message.into()),
             expert: None,
             folder: None,
             file: None,
@@ -206,7 +224,7 @@ impl Diagnostic {
     /// With this way out.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(tame(text.into()));
         self
     }
 

@@ -145,6 +145,8 @@ pub enum Event {
         skipped: usize,
         /// Warnings told.
         warnings: usize,
+        /// Warnings of experts that were up to date: they were told when those were built.
+        not_repeated: usize,
         /// Task results found in the cache.
         cache_hits: u64,
         /// Task results not found in the cache.

@@ -64,6 +64,8 @@ pub struct Open {
     pub found: Mutex<Vec<Diagnostic>>,
     /// What the headers tell; unset where the cache knows the packages already.
     pub facts: OnceLock<Facts>,
+    /// Set where the cache has every package and what was found when they were made: nothing is read.
+    pub vouched: OnceLock<()>,
 }
 
 /// What the tasks of one package leave for each other.
@@ -149,6 +151,7 @@ impl Job {
             packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
             found: Mutex::new(survey.found.clone()),
             facts: OnceLock::new(),
+            vouched: OnceLock::new(),
             previous,
             survey,
         }
@@ -249,6 +252,19 @@ impl Open {
             d.folder = Some(target.key().to_owned());
         }
         found
+    }
+
+    /// Those that the cache keeps with a package, for whoever has the same inputs. What the first look found stays here:
+    /// it is of names and files that may not be the package's, and every run takes a first look.
+    pub fn findings_to_keep(&self, target: &Target) -> Vec<Diagnostic> {
+        let seen = target.lints.apply(self.survey.found.clone());
+        let is_new = |found: &Diagnostic| {
+            let same = |s: &Diagnostic| {
+                (s.code, &s.file, &s.at, &s.message) == (found.code, &found.file, &found.at, &found.message)
+            };
+            !seen.iter().any(same)
+        };
+        self.findings(target).into_iter().filter(is_new).collect()
     }
 
     /// The expert's name, or its folder where the manifest cannot be read.

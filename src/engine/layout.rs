@@ -27,6 +27,8 @@ pub enum Role {
     Grammar,
     /// A licence text.
     Licence,
+    /// A file that the Expertfile includes by its very name: whoever wrote it there knows what it is.
+    Named,
     /// Anything else.
     Other,
 }
@@ -295,11 +297,24 @@ impl Work<'_> {
         }
         for path in self.walk_below(None, &|folder| may_hold(include, folder))? {
             if include.takes(&path) && (path.file_name() != "training_args.bin" || self.names_training_args()) {
-                let role = role_by_name(&path);
+                let role = match role_by_name(&path) {
+                    Role::Other if self.names(&path) => Role::Named,
+                    role => role,
+                };
                 self.add(path.clone(), path, role);
             }
         }
         Ok(())
+    }
+
+    /// Does a pattern of `include` name this file in so many words?
+    fn names(&self, path: &RelPath) -> bool {
+        let plain = |text: &str| !text.contains(['*', '?', '[', '{', '\\']);
+        let mut globs = self.target.include.iter().filter(|glob| !glob.is_negated() && plain(glob.as_str()));
+        globs.any(|glob| match glob.as_str().trim_start_matches("./").trim_start_matches('/') {
+            name if name.contains('/') => name == path.as_str(),
+            name => name == path.file_name(),
+        })
     }
 
     fn names_training_args(&self) -> bool {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::event::Member;
 use crate::base::{Digest, RelPath, Sha256};
 use crate::format::safetensors::Fingerprint;
-use crate::format::segment::{Encoder, Segment};
+use crate::format::segment::{Encoder, SEGMENT, Segment};
 
 /// What is known of a file's content, and its compressed segments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,18 @@ pub struct FileResult {
     /// Microseconds that packing it took.
     #[serde(default)]
     pub took_us: u64,
+}
+
+impl FileResult {
+    /// Can it be what a file of this size was packed to? Sizes of a package are added up from it without another look.
+    pub fn is_of(&self, size: u64) -> bool {
+        let (mut source, mut packed) = (0_u64, 0_u64);
+        for segment in &self.segments {
+            source += u64::from(segment.0);
+            packed += u64::from(segment.1);
+        }
+        (source, packed) == (size, self.packed.size()) && self.segments.iter().all(|s| s.0 as usize <= SEGMENT)
+    }
 }
 
 /// A segment without its bytes.
@@ -65,6 +77,9 @@ pub struct PackageResult {
     pub segments: u64,
     /// Findings that did not keep it from being built, told again when it is restored.
     pub warnings: Vec<KeptFinding>,
+    /// The keys of the packages that they were found with: the expert's others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// The text of its key.
     pub key_text: String,
     /// Microseconds that making it took, packing its files included.
@@ -148,8 +163,20 @@ impl PackageResult {
     /// Reads it back.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (mut result, inline) = decode::<Self>(bytes)?;
-        let wanted: u64 = result.pieces.iter().map(|p| if let Piece::Inline(n) = p { *n } else { 0 }).sum();
+        let (mut size, mut here) = (0_u64, 0_u64);
+        for piece in &result.pieces {
+            let length = match piece {
+                Piece::Inline(length) => {
+                    here = here.checked_add(*length)?;
+                    *length
+                }
+                Piece::Blob(digest) => digest.size(),
+            };
+            size = size.checked_add(length)?;
+        }
         result.inline = inline.to_vec();
-        (wanted == inline.len() as u64).then_some(result)
+        // Of a signed package no pieces are kept.
+        let is_whole = result.pieces.is_empty() || size == result.bytes;
+        (is_whole && here == inline.len() as u64).then_some(result)
     }
 }

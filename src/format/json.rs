@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use std::sync::Arc;
 
-use crate::base::codes::files::{JSON_BOM, JSON_DUPLICATE_KEY, JSON_SYNTAX};
+use crate::base::codes::files::{JSON_BOM, JSON_DUPLICATE_KEY, JSON_SYNTAX, LFS_POINTER};
 use crate::base::{At, Diagnostic, Malformed};
+use crate::format::safetensors::is_lfs_pointer;
 
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
@@ -76,6 +77,11 @@ pub struct Fault {
 impl Fault {
     /// The fault as a finding in `file`, whose bytes these are.
     pub fn finding(&self, bytes: &[u8], file: &str) -> Diagnostic {
+        if let Some(pointer) = is_lfs_pointer(bytes) {
+            let help = format!("run `git lfs pull` to fetch the {} bytes", pointer.size);
+            let found = Diagnostic::new(&LFS_POINTER, "the file is a Git LFS pointer, not its content");
+            return found.in_file(file).help(help);
+        }
         let (code, help) = match self.kind {
             FaultKind::Syntax => (&JSON_SYNTAX, "mend the text at this place"),
             FaultKind::ByteOrderMark => (&JSON_BOM, "save the file as UTF-8 without byte order mark"),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::base::At;
+use crate::base::diagnostic::char_end;
 
 /// Bytes between two marks.
 const STEP: usize = 256;
@@ -57,7 +58,7 @@ impl Places {
             line: number(line),
             column: number(self.chars(text, start) - self.chars(text, begin) + 1),
             start: number(start),
-            end: number(span.end.min(text.len()).max(start)),
+            end: number(char_end(text, span.end).max(start)),
             pointer: None,
         }
     }
@@ -78,7 +79,10 @@ mod tests {
         for text in ["", "a", "a\nb\n", "\n\né\nx", &long, &format!("{long}\n{long}\r\n\n{long}")] {
             let places = Places::new(text);
             for start in 0..=text.len() + 1 {
-                assert_eq!(places.at(text, start..start + 3), At::span(text, start, start + 3), "{start}");
+                let at = places.at(text, start..start + 3);
+                assert_eq!(at, At::span(text, start, start + 3), "{start}");
+                let At::Text { start, end, .. } = at else { panic!("{at:?}") };
+                assert!(text.get(start as usize..end as usize).is_some(), "{start}..{end} cuts a character");
             }
         }
     }

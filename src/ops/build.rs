@@ -62,6 +62,8 @@ pub struct Report {
     pub skipped: Vec<String>,
     /// Warnings told.
     pub warnings: usize,
+    /// Warnings of experts that were up to date: told when they were built, and by `check`.
+    pub not_repeated: usize,
 }
 
 impl Report {
@@ -101,6 +103,7 @@ pub fn build(
                 match lock::hold(limits, &index, target) {
                     Ok(found) => {
                         report.fresh += memo.packages.max(1);
+                        report.not_repeated += memo.warnings;
                         told.extend(found);
                     }
                     Err(error) => {
@@ -182,12 +185,16 @@ pub fn build(
         written: std::sync::Mutex::default(),
         companions: std::sync::Mutex::default(),
     };
-    let mut records: BTreeMap<String, Finished> = BTreeMap::new();
+    let (mut records, mut memos) = (BTreeMap::<String, Finished>::new(), BTreeMap::new());
     let mut settings = BTreeSet::new();
     let mut remember = |job: &Job| -> Result<()> {
+        let open = job.open()?;
+        let found = open.findings(&job.target);
+        let warnings = found.iter().filter(|found| found.severity == Severity::Warning).count();
+        let memo = Memo { warnings, ..Memo::of(&open.survey) };
+        let memo = [memo.encode(), History::of(job, &open).encode()].join(&b'\n');
+        memos.insert(job.target.key().to_owned(), memo.clone());
         if !options.check {
-            let open = job.open()?;
-            let memo = [Memo::of(&open.survey).encode(), History::of(job, &open).encode()].join(&b'\n');
             let text = job.target.fingerprint_text();
             // It is told apart by its hash, so once is enough; without it a change is still noticed, only not named.
             if settings.insert(text.key()) && workspace.cache.put_result(text.key(), text.as_str().as_bytes()).is_err()
@@ -199,13 +206,20 @@ pub fn build(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
-    let copied = copies::copies(workspace, &index, &records);
+    let mut failed_late = 0;
+    let copied = copies::copies(workspace, &index, &memos, options.check);
     for (expert, found) in copied {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found.clone())));
+        if let Some(finished) = records.get_mut(&expert).filter(|_| found.severity == Severity::Warning)
+            && let Some(memo) = Memo::decode(&finished.record.memo)
+        {
+            Memo { warnings: memo.warnings + 1, ..memo }.replace(&mut finished.record.memo);
+        }
         if copies::is_error(&found) {
             // It is not done with: the next run looks at it again.
             records.remove(&expert);
+            failed_late += usize::from(memos.remove(&expert).is_some());
             report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
         }
     }
@@ -224,7 +238,7 @@ pub fn build(
     report.built = outcome.built;
     report.restored = outcome.restored;
     report.fresh += outcome.unchanged;
-    report.checked = outcome.finished.len();
+    report.checked = outcome.finished.len() - failed_late;
     report.warnings += outcome.warnings;
     for (job, error) in std::mem::take(&mut outcome.failed) {
         report.failed.push((jobs[job].name(), error));
@@ -269,6 +283,7 @@ fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outc
         failed: report.failed.len(),
         skipped: report.skipped.len(),
         warnings: report.warnings,
+        not_repeated: report.not_repeated,
         cache_hits: outcome.hits,
         cache_misses: outcome.misses,
         took_ms: started.elapsed().as_millis() as u64,

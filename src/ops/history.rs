@@ -105,5 +105,8 @@ mod tests {
         assert_eq!(History::decode(&both), history);
         assert_eq!(history.packages[0].keys()[0].hex(), "ab".repeat(32));
         assert_eq!(History::decode(&memo.encode()), History::default());
+        let (mut bytes, more) = (both, Memo { warnings: 2, ..memo });
+        more.replace(&mut bytes);
+        assert_eq!((Memo::decode(&bytes), History::decode(&bytes)), (Some(more), history));
     }
 }

@@ -22,9 +22,17 @@ pub struct Memo {
     pub load_order: Option<u64>,
     /// Its packages.
     pub packages: usize,
+    /// Warnings told when they were built. A run with nothing to do says how many, and repeats none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warnings: usize,
     /// Where they lie, if not below its own folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<String>,
+}
+
+/// For serde, which gives a reference.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Memo {
@@ -48,8 +56,15 @@ impl Memo {
             incompatible_with: manifest.incompatible_with.iter().map(|p| p.text.clone()).collect(),
             load_order: manifest.load_order,
             packages: manifest.base_models.len(),
+            warnings: 0,
             outside: Vec::new(),
         }
+    }
+
+    /// Writes this memo over the one that `bytes` begins with; the history behind it stays.
+    pub fn replace(&self, bytes: &mut Vec<u8>) {
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        bytes.splice(..end, self.encode());
     }
 
     /// As the index keeps it.

@@ -41,7 +41,8 @@ impl Index {
         }
     }
 
-    fn parse(mut bytes: Vec<u8>) -> Option<Self> {
+    /// The index of these bytes; `None` where they are no whole one of this version.
+    pub fn parse(mut bytes: Vec<u8>) -> Option<Self> {
         let body = bytes.len().checked_sub(32)?;
         if blake3::hash(&bytes[..body]).as_bytes() != &bytes[body..] {
             return None;
@@ -75,6 +76,11 @@ impl Index {
             }
         }
         None
+    }
+
+    /// The experts in it.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        (0..self.count).filter_map(|i| std::str::from_utf8(self.row(i)?.0).ok())
     }
 
     /// Number of experts in it.
@@ -296,7 +302,8 @@ impl<'a> RecordView<'a> {
             });
         }
         record.memo = reader.take(memo)?.to_vec();
-        Some(record)
+        // `memo` finds it from the end.
+        reader.bytes.is_empty().then_some(record)
     }
 
     /// The stat that an input had when it was read; inside, `None` where it proves nothing. Nothing is copied.

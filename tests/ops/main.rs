@@ -9,6 +9,7 @@
 
 mod affected;
 mod failing;
+mod findings;
 mod list;
 mod lock;
 mod rebuild;

@@ -4,7 +4,7 @@
 
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
-#[path = "../fuzz/expertfile.rs"]
+#[path = "../fuzz/bodies/expertfile.rs"]
 mod fuzz;
 mod tree;
 

@@ -12,7 +12,10 @@ Example: `soft_prompts/style.pt: names `os.system`, which is not on the list of 
 
 A name such as `os.system`, `builtins.eval` or `runpy._run_code` means that the file is hostile: do not load it, and ask
 where it comes from. A name such as `numpy._core.multiarray._reconstruct` or `transformers.training_args.TrainingArguments`
-means that more than tensors was saved. Save the tensor alone: `torch.save(prompt.detach().cpu(), path)`.";
+means that more than tensors was saved. Save the tensor alone: `torch.save(prompt.detach().cpu(), path)`.
+
+Whatever Python would unpickle is looked at, also among the files that `include` adds by a pattern. One that receivers may
+load all the same is named there by its own path, without wildcards.";
     error PICKLE_MALFORMED = "pickle-malformed":
         "the pickle of a torch file is not one that `torch.save` writes",
         "The pickle inside a torch file holds an unknown opcode, breaks its own rules, or does what `torch.save` never

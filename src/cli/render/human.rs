@@ -64,7 +64,9 @@ impl<'a> Human<'a> {
         if self.quiet || self.mode == Mode::Plan {
             return;
         }
-        let &Event::RunFinish { checked, built, restored, fresh, failed, skipped, warnings, took_ms, .. } = event
+        let &Event::RunFinish {
+            checked, built, restored, fresh, failed, skipped, warnings, not_repeated, took_ms, ..
+        } = event
         else {
             return;
         };
@@ -72,6 +74,11 @@ impl<'a> Human<'a> {
         // Where nothing changed there is no news in them.
         if self.notices > 0 && (changed || self.mode == Mode::Check) {
             out::tell(&format!("{}: {} (-v shows them)", paint(CYAN, "note"), count(self.notices, "notice")));
+        }
+        if not_repeated > 0 {
+            let warnings = count(not_repeated as u64, "warning");
+            let text = "of up-to-date experts not repeated (`expert-build check` tells all)";
+            out::tell(&format!("{}: {warnings} {text}", paint(CYAN, "note")));
         }
         let mut text = match self.mode {
             Mode::Check if failed + skipped == 0 => format!("{}: all valid", count(checked as u64, "expert")),

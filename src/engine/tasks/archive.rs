@@ -32,6 +32,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
             true => {
                 done.bytes_saved += result.bytes;
                 done.saved_us += result.took_us;
+                again(result, key, job, open, package, context, &mut done);
                 Some((result.sha256, result.bytes, result.members.clone()))
             }
             false => None,
@@ -60,6 +61,27 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         took_us: (context.started.elapsed() - began).as_micros() as u64,
     });
     Ok(done)
+}
+
+/// A package of the cache whose expert was validated anew: from now on it tells what was found this time.
+fn again(
+    result: &PackageResult,
+    key: ActionKey,
+    job: &Job,
+    open: &Open,
+    package: usize,
+    context: &Context<'_>,
+    done: &mut Done,
+) {
+    if open.vouched.get().is_some() {
+        return;
+    }
+    let warnings: Vec<KeptFinding> = open.findings_to_keep(&job.target).iter().map(KeptFinding::of).collect();
+    let beside = compose::beside(job, open, package);
+    if (&warnings, &beside) != (&result.warnings, &result.beside) {
+        let result = PackageResult { warnings, beside, ..result.clone() };
+        context.keep(key, &result.encode(), done);
+    }
 }
 
 /// Restores a package from the cache. `false` where the cache has lost a part of it.
@@ -258,7 +280,7 @@ impl Work<'_> {
             Some(_) => Default::default(),
             None => (stretches.pieces, stretches.inline),
         };
-        let warnings = self.open.findings(&self.job.target);
+        let warnings = self.open.findings_to_keep(&self.job.target);
         let members_of = &self.open.survey.layouts[self.package].members;
         let slots = members_of.iter().filter_map(|member| self.open.file(&member.source));
         // Small files were packed in here; the big ones have their own time.
@@ -272,6 +294,7 @@ impl Work<'_> {
             members: members.to_vec(),
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
+            beside: compose::beside(self.job, self.open, self.package),
             key_text: self.text.as_str().to_owned(),
             took_us: (context.started.elapsed() - began).as_micros() as u64 + packing_us,
             weights: self.open.weights(self.package),

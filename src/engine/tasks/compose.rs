@@ -6,6 +6,7 @@ use crate::base::event::Status;
 use crate::base::{Error, RelPath, Result, Sha256};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
+use crate::engine::layout::Role;
 use crate::engine::record::PackageResult;
 use crate::engine::tasks::{Context, Done};
 use crate::format::manifest_compose::{PackageInfo, compose as compose_manifest};
@@ -19,11 +20,20 @@ pub fn package_key(job: &Job, open: &Open, package: usize) -> Option<KeyText> {
     text.input(&RelPath::new("manifest.json").ok()?, &open.survey.manifest_digest);
     for member in &layout.members {
         text.input(&member.path, &open.file(&member.source)?.digest()?);
+        if member.role == Role::Named {
+            text.line("named", member.path.as_str(), "");
+        }
     }
     for (pointer, path) in &layout.adapters {
         text.line("adapter", pointer, path.as_str());
     }
     Some(text)
+}
+
+/// The keys of the expert's other packages: what is found in one validation is about all of them.
+pub fn beside(job: &Job, open: &Open, package: usize) -> Vec<String> {
+    let others = (0..open.packages.len()).filter(|other| *other != package);
+    others.filter_map(|other| Some(package_key(job, open, other)?.key().hex())).collect()
 }
 
 /// Looks for the package in the cache, once. A signed package is never taken from there: what is signed is made here.

@@ -84,7 +84,16 @@ impl Facts {
                 found.extend(companions::walk(std::io::BufReader::new(file), path));
                 Ok(stat.size)
             }
-            Role::Grammar | Role::Licence | Role::Other => Ok(0),
+            Role::Other => {
+                let (mut file, stat) = slot.open()?;
+                let head =
+                    read_at(&file, 0, torch::HEAD.min(stat.size as usize), &slot.disk).map_err(|e| slot.blame(e))?;
+                if torch::is_pickled(path, &head) {
+                    found.extend(torch::read(&mut file, stat.size).err().map(|fault| unpickled(&fault, slot)));
+                }
+                Ok(0)
+            }
+            Role::Grammar | Role::Licence | Role::Named => Ok(0),
         }
     }
 
@@ -125,7 +134,13 @@ impl Facts {
             }
             Role::Grammar => found.extend(grammar::check(bytes, path)),
             Role::Licence => self.licences.push((slot.path.clone(), Arc::clone(bytes))),
-            Role::Other => {}
+            Role::Other if torch::is_pickled(path, bytes) => {
+                let length = bytes.len() as u64;
+                found.extend(
+                    torch::read(&mut Cursor::new(&bytes[..]), length).err().map(|fault| unpickled(&fault, slot)),
+                );
+            }
+            Role::Other | Role::Named => {}
         }
     }
 
@@ -174,6 +189,12 @@ impl Facts {
             Err(fault) => found.push(soft_prompt::from_fault(&fault, &slot.path)),
         }
     }
+}
+
+/// A file that is nobody's weights and that Python would unpickle all the same.
+fn unpickled(fault: &torch::TorchFault, slot: &FileSlot) -> Diagnostic {
+    let found = soft_prompt::from_fault(fault, &slot.path);
+    found.help("leave it out, or name the file itself in `include`, without wildcards, if its receivers may load it")
 }
 
 fn lfs(path: &str, size: u64) -> Diagnostic {

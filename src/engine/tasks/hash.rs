@@ -106,7 +106,9 @@ fn take_cached(
     done: &mut Done,
 ) -> Result<bool> {
     let Some(record) = context.result(key, done)? else { return Ok(false) };
-    let Some((result, _)) = decode::<FileResult>(&record) else { return Ok(false) };
+    let Some((result, _)) = decode::<FileResult>(&record).filter(|(result, _)| result.is_of(digest.size())) else {
+        return Ok(false);
+    };
     let scan: Option<ScanReport> = match (&slot.role, &result.scan) {
         (Role::Weights(_), None) => return Ok(false),
         (Role::Weights(_), Some(value)) => match serde_json::from_value(value.clone()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::event::Status;
 use crate::base::{At, Diagnostic, Error, RelPath, Result};
 use crate::check::{self, adapter, soft_prompt};
-use crate::engine::job::{Job, Open};
+use crate::engine::job::{Job, Open, PackageSlot};
 use crate::engine::layout::Role;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::facts::Facts;
@@ -27,6 +27,7 @@ pub fn headers(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scra
                 open.find(told.map(|found| with_source(open, found)));
             }
         }
+        let _ = open.vouched.set(());
         done.status = Status::Cached;
         return Ok(done);
     }
@@ -153,8 +154,7 @@ fn base_config(path: &std::path::Path, bytes: &[u8], found: &mut Vec<Diagnostic>
 /// Checks what only the contents tell: hashes that the manifest gives, values of tensors.
 pub fn contents(job: &Job, open: &Open) -> Result<Done> {
     let done = Done::new(Status::Done);
-    let all_cached = open.packages.iter().all(|p| matches!(p.cached.get(), Some(Some(_))));
-    if all_cached && !open.packages.is_empty() {
+    if open.vouched.get().is_some() {
         return Ok(Done::new(Status::Cached));
     }
     let Some(manifest) = &open.survey.manifest else { return Ok(done) };
@@ -206,7 +206,8 @@ fn values(open: &Open, manifest: &Manifest, facts: &Facts) -> Vec<Diagnostic> {
     found
 }
 
-/// Are all packages of the expert in the cache, for exactly these inputs?
+/// Are all packages of the expert in the cache, for exactly these inputs, and what was found when they were made
+/// together? Packages that were made by separate builds were never compared with each other.
 fn cached(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<bool> {
     if open.packages.is_empty() || job.target.signer.is_some() || context.force {
         return Ok(false);
@@ -226,7 +227,10 @@ fn cached(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, 
             return Ok(false);
         }
     }
-    Ok(true)
+    let together = |(package, slot): (usize, &PackageSlot)| {
+        slot.cached.get().and_then(Option::as_deref).is_some_and(|r| r.beside == compose::beside(job, open, package))
+    };
+    Ok(open.packages.iter().enumerate().all(together))
 }
 
 /// Stops the expert here if there is an error among its findings.

@@ -117,6 +117,28 @@ pub struct TorchFile {
     pub oddities: Vec<Oddity>,
 }
 
+/// So many bytes of a file are enough for [`is_pickled`].
+pub const HEAD: usize = 512;
+
+/// Would Python unpickle a file of this name that begins like this? Pickles before protocol 2 are plain text, which only
+/// the name tells.
+pub fn is_pickled(name: &str, head: &[u8]) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    if matches!(&*ending, "pkl" | "pickle" | "joblib" | "ckpt") {
+        return true;
+    }
+    match head {
+        [0x80, 2..=5, ..] => true,
+        // The name of the first entry stands behind 30 bytes.
+        [b'P', b'K', 3, 4, ..] => {
+            let length = head.get(26..28).map_or(0, |n| usize::from(u16::from_le_bytes([n[0], n[1]])));
+            let entry = head.get(30..30 + length).unwrap_or_default();
+            matches!(&*ending, "bin" | "pt" | "pth") || entry.ends_with(b"/data.pkl") || entry == b"data.pkl"
+        }
+        _ => false,
+    }
+}
+
 /// Reads the torch file of `len` bytes.
 pub fn read<R: Read + Seek>(source: &mut R, len: u64) -> Result<TorchFile, TorchFault> {
     let mut head = [0; 64];

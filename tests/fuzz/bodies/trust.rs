@@ -1,0 +1,39 @@
+//! Keys, signatures and envelopes: any bytes are read or refused, and what is written again is read alike.
+
+use expert_build::base::{Digest, RelPath, Sha256};
+use expert_build::format::provenance;
+use expert_build::format::signature::{PrivateKey, PublicKey, Signature};
+
+/// Reads `data` as everything that is small and means trust.
+pub fn trust(data: &[u8]) {
+    if let Ok(key) = PrivateKey::read(data) {
+        let again = PrivateKey::read(key.to_pem().as_bytes()).expect("a key is read back");
+        assert_eq!(again.public().bytes(), key.public().bytes());
+        let signature = key.sign(data);
+        assert!(key.public().verifies(data, &signature));
+        let opened = provenance::open(&provenance::envelope("{}", &key), &key.public());
+        assert_eq!(opened.as_deref(), Ok("{}"));
+    }
+    if let Ok(key) = PublicKey::read(data) {
+        assert_eq!(PublicKey::read(key.to_string().as_bytes()).map(|k| *k.bytes()), Ok(*key.bytes()));
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let key = PrivateKey::from_seed(&[7; 32]).public();
+    if provenance::open(text, &key).is_ok() {
+        assert!(text.contains("signatures"));
+    }
+    if let Ok(signature) = text.parse::<Signature>() {
+        assert!(!key.verifies(data, &signature));
+    }
+    if let Ok(hash) = text.parse::<Sha256>() {
+        assert_eq!(hash.hex().parse(), Ok(hash));
+    }
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+    if let Ok(path) = RelPath::new(text) {
+        let tame =
+            path.as_str().split('/').all(|part| !["", ".", ".."].contains(&part)) && !text.contains(['\\', '\0']);
+        assert!(tame && !text.starts_with('/'), "{text:?}");
+    }
+}
