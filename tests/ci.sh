@@ -51,6 +51,8 @@ step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "examples twice" examples_twice
 if command -v cargo-deny >/dev/null 2>&1; then
+    # It looks at the crates of all systems, and the builds above fetched only those of this one.
+    step "fetch" cargo fetch --locked --quiet
     step "cargo-deny" cargo deny --offline check licenses bans sources
 else
     echo "SKIPPED: cargo-deny is not installed"

@@ -55,7 +55,7 @@ pub fn package(
     let (Some(folder), Some(name)) = (manifest.parent(), name) else {
         return Err(Error::usage(format!("`{}` is not the path of a manifest", request.manifest.display())));
     };
-    if !fs::is_file(&manifest) {
+    if !fs::has_file(&manifest)? {
         let help = "`--manifest` names the manifest.json of the expert to package";
         return Err(Error::usage_help(format!("there is no manifest at `{}`", request.manifest.display()), help));
     }

@@ -125,6 +125,15 @@ pub fn is_file(path: &Path) -> bool {
     Stat::following(path).is_ok_and(|s| s.is_file())
 }
 
+/// The same, where a disk that cannot be asked is no answer.
+pub fn has_file(path: &Path) -> Result<bool> {
+    match Stat::following(path) {
+        Ok(stat) => Ok(stat.is_file()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(e) => Err(Error::io("look at", path, e)),
+    }
+}
+
 /// Does this path lead to a folder?
 pub fn is_dir(path: &Path) -> bool {
     Stat::following(path).is_ok_and(|s| s.is_dir())

@@ -179,12 +179,20 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     for fan in fs::list(folder)?.into_iter().filter(|e| e.is_dir && e.shown.len() == 2) {
         let below = folder.join(&fan.shown);
-        let Ok(open) = std::fs::File::open(&below) else { continue };
+        // A folder that cannot be looked into is not an empty one; it or a file may be gone by now.
+        let open = match std::fs::File::open(&below) {
+            Ok(open) => open,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(Error::io("open", &below, e)),
+        };
         for file in fs::list(&below)?.into_iter().filter(|e| e.is_file) {
             let Some(name) = crate::base::digest::unhex(&format!("{}{}", fan.shown, file.shown)) else { continue };
-            let path = std::ffi::CString::new(file.shown).expect("hex has no NUL");
-            // It may be gone by now.
-            let Ok(stat) = Stat::below(&open, &path, Links::Keep) else { continue };
+            let path = std::ffi::CString::new(file.shown.as_str()).expect("hex has no NUL");
+            let stat = match Stat::below(&open, &path, Links::Keep) {
+                Ok(stat) => stat,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io("look at", below.join(&file.shown), e)),
+            };
             found.push(Entry { name, size: stat.size, used: stat.mtime, ino: stat.ino });
         }
     }

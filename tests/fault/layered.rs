@@ -31,7 +31,10 @@ impl Layered {
     }
 }
 
-const PLACES: [(&str, fn(&Ground) -> PathBuf); 3] = [
+/// What lies on a layer, and where that is.
+type Place = (&'static str, fn(&Ground) -> PathBuf);
+
+const PLACES: [Place; 3] = [
     ("sources", |ground| ground.space.path("experts")),
     ("packages", |ground| ground.space.path("dist")),
     ("cache", |ground| ground.space.outer("cache")),
@@ -202,7 +205,9 @@ fn two_hosts_on_one_network_folder() {
         let beside: &[&str] = if round % 2 == 0 { &["cache", "clear"] } else { &["cache", "gc", "--max-size", "1B"] };
         let mut running = Vec::new();
         for host in [&one, &two] {
-            running.extend([&["build", "-j", "2"][..], &["build", "-j", "2"], beside].map(|verb| host.start(&ground, verb)));
+            running.extend(
+                [&["build", "-j", "2"][..], &["build", "-j", "2"], beside].map(|verb| host.start(&ground, verb)),
+            );
         }
         let mut outcome = Ok(());
         for child in running {

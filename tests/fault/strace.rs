@@ -55,6 +55,8 @@ pub struct Struck {
     pub call: Option<String>,
     /// How many calls were struck: one in each thread that made so many.
     pub times: usize,
+    /// Was one of them a word to the user?
+    pub silenced: bool,
 }
 
 /// Is strace there, and may it trace?
@@ -122,6 +124,7 @@ pub fn strike_logged(space: &Space, arguments: &[&str], fault: &Fault, log: &str
         KILLED => text.lines().rfind(|line| !line.contains("killed by SIGKILL")),
         _ => text.lines().find(|line| line.contains("(INJECTED)")),
     };
-    let times = text.lines().filter(|line| line.contains("(INJECTED)")).count();
-    Struck { ran, call: call.map(str::to_owned), times }
+    let injected = || text.lines().filter(|line| line.contains("(INJECTED)"));
+    let silenced = injected().any(|line| line.contains("(1<") || line.contains("(2<"));
+    Struck { ran, call: call.map(str::to_owned), times: injected().count(), silenced }
 }

@@ -180,7 +180,9 @@ pub fn keygen(args: &KeygenArgs, settings: &Settings) -> Result<u8> {
         let (private, public) = (pair.private.display(), pair.public.display());
         out::tell(&match pair.fresh {
             true => format!("wrote {private} (private: keep it to yourself) and {public} (for those who verify)"),
-            false => format!("wrote {public} (for those who verify), the missing half of {private}, which is as it was"),
+            false => {
+                format!("wrote {public} (for those who verify), the missing half of {private}, which is as it was")
+            }
         });
     }
     Ok(0)
