@@ -66,8 +66,8 @@ fn kill(subject: &mut dyn Subject, landed: usize) {
 
 #[test]
 fn builds() {
-    kill(&mut Build::new("build", "", 40 << 10), scale(20, 600));
-    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_500_000), scale(10, 250));
+    kill(&mut Build::new("build", "", 40 << 10), scale(14, 600));
+    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_500_000), scale(7, 250));
     kill(&mut Build::new("build of 20 MiB", "", 20 << 20), scale(0, 50));
 }
 

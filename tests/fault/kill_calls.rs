@@ -34,7 +34,7 @@ fn kill(subject: &mut dyn Subject, short: usize, long: usize) {
 #[test]
 fn of_a_build() {
     if strace::is_there() {
-        kill(&mut Build::new("build", "out-dir = \"dist\"\n", 1_200_000), 30, usize::MAX);
+        kill(&mut Build::new("build", "out-dir = \"dist\"\n", 1_200_000), 20, usize::MAX);
     }
 }
 

@@ -63,7 +63,7 @@ fn many(optimised: usize, otherwise: usize) -> usize {
 #[test]
 fn very_many_experts() {
     let mut campaign = Campaign::new("load, experts");
-    let large = scale(600, many(100_000, 10_000));
+    let large = scale(300, many(100_000, 10_000));
     grows(&mut campaign, "experts", [large / 5, large], 32 << 10, &|count| {
         let experts: Vec<Expert> = (0..count).map(|i| Expert::lora(&format!("e{i:06}"))).collect();
         Space::with(&experts)
@@ -103,7 +103,7 @@ fn very_many_faults() {
 #[test]
 fn very_many_files_and_prompts() {
     let mut campaign = Campaign::new("load, files");
-    let large = scale(600, many(100_000, 10_000));
+    let large = scale(300, many(100_000, 10_000));
     grows(&mut campaign, "files of one expert", [large / 5, large], 6 << 10, &|count| {
         let mut expert = Expert::lora("many");
         for i in 0..count {
@@ -144,7 +144,7 @@ fn sparse(space: &Space, path: &str, bytes: u64) {
 fn a_huge_file() {
     let mut campaign = Campaign::new("load, a huge file");
     let gib = 1_u64 << 30;
-    let bytes = if is_long() && is_optimised() { 20 * gib } else { scale(96 << 20, 1 << 30) as u64 };
+    let bytes = if is_long() && is_optimised() { 20 * gib } else { scale(48 << 20, 1 << 30) as u64 };
     for compression in ["gzip", "zstd"] {
         let adapter = json!([{"type": "lora", "target_modules": ["q_proj"], "r": 64, "alpha": 64}]);
         let config = json!({"peft_type": "LORA", "r": 64, "lora_alpha": 64, "target_modules": ["q_proj"],
