@@ -19,7 +19,10 @@ use packages::{Native, gnu_tar, gzip, key, pack, path, put};
 type Entries = Vec<(String, Vec<u8>)>;
 
 fn trusting(keys: &[u8], require_signature: bool) -> Options {
-    let trusted = keys.iter().map(|n| Trusted { key: key(*n).public(), name: format!("key {n}") }).collect();
+    let trusted = keys
+        .iter()
+        .map(|n| Trusted { key: key(*n).public(), name: format!("key {n}"), origin: "the test".into() })
+        .collect();
     Options { trusted, require_signature, limits: Limits::default() }
 }
 

@@ -17,6 +17,7 @@ use crate::format::archive::{Archive, Entry, Fault, Limits, Stream, Writer};
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, Seal, seal};
 use crate::format::json::Value;
 use crate::format::json_write::pretty;
+use crate::format::provenance::ENDING;
 use crate::format::segment::{Codec, Encoder, SEGMENT, Segment};
 use crate::format::signature::{PrivateKey, PublicKey};
 use crate::ops::contents::Contents;
@@ -60,6 +61,8 @@ pub struct Signed {
     pub files: usize,
     /// Bytes of the old package that were copied as they were.
     pub copied: u64,
+    /// Was a provenance taken away that spoke of the package as it was before?
+    pub dropped_provenance: bool,
 }
 
 /// Signs a package.
@@ -89,9 +92,11 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
     // A crash between the two leaves a package without a checksum file, never one with a wrong one.
     let beside = beside(target);
     fs::remove(&beside)?;
+    let provenance = target.with_file_name(format!("{}{ENDING}", file_name(target)));
+    let dropped_provenance = fs::is_file(&provenance);
+    fs::remove(&provenance)?;
     output.commit()?;
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    output::write(&beside, format!("{sha256}  {name}\n").as_bytes())?;
+    output::write(&beside, format!("{sha256}  {}\n", file_name(target)).as_bytes())?;
     Ok(Signed {
         package: target.to_path_buf(),
         sha256,
@@ -100,11 +105,16 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
         publisher,
         files: contents.files.keys().filter(|path| path.as_str() != SIGNATURE).count(),
         copied,
+        dropped_provenance,
     })
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Only what the hashes say is signed; an old signature does not matter.
-fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
+pub(crate) fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
     let report = judge(opened, contents, &verify::Options { limits: opened.limits, ..Default::default() })?;
     let kinds = [ProblemKind::Changed, ProblemKind::Missing, ProblemKind::Extra, ProblemKind::Integrity];
     match report.problems.iter().find(|problem| kinds.contains(&problem.kind)) {

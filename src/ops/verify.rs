@@ -1,18 +1,24 @@
 //! `verify`: is a package whole, and who vouches for it? Reads it once, from start to end, in bounded memory.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{RelPath, Result, Sha256};
+use crate::base::{Error, RelPath, Result, Sha256};
 use crate::format::archive::Limits;
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, manifest_hash};
 use crate::format::json::Value;
+use crate::format::provenance::{ENDING, Stated, envelopes, is_by, read};
 use crate::format::segment::Compression;
 use crate::format::signature::{ALGORITHM, PublicKey, Signature};
 use crate::ops::contents::Contents;
 use crate::ops::opened::{Opened, hash};
+use crate::store::fs;
+
+/// Longest file of provenance: a hundred thousand inputs.
+const MAX_PROVENANCE: u64 = 64 << 20;
 
 /// What is asked of a package.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +28,8 @@ pub struct Options {
     pub trusted: Vec<Trusted>,
     /// An unsigned package is a problem, and so is a signature that leaves anything uncovered.
     pub require_signature: bool,
+    /// The file that holds the package's provenance; without it the one beside the package, where there is one.
+    pub provenance: Option<PathBuf>,
     /// How much is read.
     pub limits: Limits,
 }
@@ -31,8 +39,10 @@ pub struct Options {
 pub struct Trusted {
     /// The key.
     pub key: PublicKey,
-    /// Whose it is or where it stands: for the report.
+    /// Whose it is: for the report.
     pub name: String,
+    /// Where it stands: a flag, or a place in a settings file.
+    pub origin: String,
 }
 
 /// What was found.
@@ -58,6 +68,8 @@ pub struct Report {
     pub signature: SignatureReport,
     /// The `.sha256` file beside it, where there is one.
     pub checksum: Option<Checksum>,
+    /// Its provenance, where there is one.
+    pub provenance: Option<ProvenanceReport>,
     /// What is wrong, worst first: any makes `ok` false.
     pub problems: Vec<Problem>,
     /// What nothing vouches for, though nothing contradicts it.
@@ -110,6 +122,8 @@ pub struct SignatureReport {
     pub created_at: Option<String>,
     /// The name under which the key is trusted.
     pub trusted_as: Option<String>,
+    /// Where that name stands: a flag, or a place in a settings file.
+    pub trusted_by: Option<String>,
     /// Does it cover the manifest, and so the publisher and the key themselves?
     pub covers_manifest: bool,
 }
@@ -139,6 +153,18 @@ pub struct Checksum {
     pub actual: Sha256,
 }
 
+/// What the provenance of a package is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProvenanceReport {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The key that signed the statement about this package; none where there is no such statement.
+    pub key: Option<PublicKey>,
+    /// What it says.
+    #[serde(flatten)]
+    pub stated: Option<Stated>,
+}
+
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -166,6 +192,8 @@ pub enum ProblemKind {
     Missing,
     /// A file is not listed.
     Extra,
+    /// The provenance is not of this package, or not by a key that counts.
+    Provenance,
     /// The `.sha256` file beside the package says another hash.
     Checksum,
     /// The manifest's `integrity` makes no sense.
@@ -198,7 +226,9 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
     let canonical = manifest_hash(&manifest);
     let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
     let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
-    let checksum = judge.checksum(opened)?;
+    let actual = OnceCell::new();
+    let checksum = judge.checksum(opened, &actual)?;
+    let provenance = judge.provenance(opened, &actual, &signature, options)?;
     if contents.members > 1 {
         let what = format!("the gzip data has {} members; many readers stop after the first", contents.members);
         match judge.native {
@@ -218,6 +248,7 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
         files,
         signature,
         checksum,
+        provenance,
         problems: judge.problems,
         not_covered: judge.not_covered,
     })
@@ -329,6 +360,7 @@ impl Judge {
             publisher: integrity.publisher.clone(),
             created_at: integrity.created_at.clone(),
             trusted_as: None,
+            trusted_by: None,
             covers_manifest: false,
         };
         let entry = entry.map(str::trim);
@@ -347,6 +379,7 @@ impl Judge {
                 report.covers_manifest = covers_manifest;
                 let trusted = options.trusted.iter().find(|trusted| trusted.key == key);
                 report.trusted_as = trusted.map(|trusted| trusted.name.clone());
+                report.trusted_by = trusted.map(|trusted| trusted.origin.clone());
                 report.state = match trusted {
                     Some(_) => SignatureState::Trusted,
                     None if options.trusted.is_empty() => SignatureState::Valid,
@@ -392,9 +425,56 @@ impl Judge {
         if good { Ok(key) } else { Err("the signature does not fit the hashes of the package".into()) }
     }
 
-    fn checksum(&mut self, opened: &Opened) -> Result<Option<Checksum>> {
+    /// The statement about this package, by its own key or a trusted one. Of a package that nobody signed it may be by
+    /// any key, which is told.
+    fn provenance(
+        &mut self,
+        opened: &Opened,
+        actual: &OnceCell<Sha256>,
+        signature: &SignatureReport,
+        options: &Options,
+    ) -> Result<Option<ProvenanceReport>> {
+        let beside = opened.file.path_beside(ENDING);
+        let path = options.provenance.as_ref().unwrap_or(&beside);
+        let Some((bytes, _)) = fs::read(path, MAX_PROVENANCE)? else {
+            return match &options.provenance {
+                None => Ok(None),
+                Some(path) => Err(Error::usage(format!("there is no provenance at `{}`", path.display()))),
+            };
+        };
+        let actual = whole(opened, actual)?;
+        let signed = matches!(signature.state, SignatureState::Valid | SignatureState::Trusted);
+        let own = signature.key.filter(|_| signed);
+        let counts: Vec<PublicKey> = own.into_iter().chain(options.trusted.iter().map(|trusted| trusted.key)).collect();
+        let mut fault = "holds no statement of what a package was made of";
+        let mut report = ProvenanceReport { path: path.clone(), key: None, stated: None };
+        for envelope in envelopes(&String::from_utf8_lossy(&bytes)) {
+            let Some(stated) = read(&envelope.statement) else { continue };
+            if !stated.subjects.contains(&actual) {
+                fault = "is not about this package: its hash is another";
+                continue;
+            }
+            let named = envelope.signatures.iter().filter_map(|signed| signed.key.parse().ok());
+            let any: Vec<PublicKey> = if signature.state == SignatureState::Unsigned && counts.is_empty() {
+                named.collect()
+            } else {
+                counts.clone()
+            };
+            report.key = any.into_iter().find(|key| is_by(&envelope, key));
+            if report.key.is_some() {
+                report.stated = Some(stated);
+                return Ok(Some(report));
+            }
+            fault = "is not signed with the key of the package or a trusted one";
+        }
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        self.problem(ProblemKind::Provenance, None, format!("the provenance `{name}` {fault}"));
+        Ok(Some(report))
+    }
+
+    fn checksum(&mut self, opened: &Opened, actual: &OnceCell<Sha256>) -> Result<Option<Checksum>> {
         let Some(text) = opened.file.beside(".sha256")? else { return Ok(None) };
-        let actual = hash(opened.file.again()).map_err(|e| opened.error(e))?;
+        let actual = whole(opened, actual)?;
         let expected: Option<Sha256> = text.split_whitespace().next().and_then(|hash| hash.parse().ok());
         if expected != Some(actual) {
             let what = match expected {
@@ -405,6 +485,15 @@ impl Judge {
         }
         Ok(Some(Checksum { expected, actual }))
     }
+}
+
+/// The hash of the package itself, which is reckoned once.
+fn whole(opened: &Opened, known: &OnceCell<Sha256>) -> Result<Sha256> {
+    if let Some(known) = known.get() {
+        return Ok(*known);
+    }
+    let actual = hash(opened.file.again()).map_err(|e| opened.error(e))?;
+    Ok(*known.get_or_init(|| actual))
 }
 
 /// The hashes that adapters and soft prompts have in the manifest, for the files that are there under that path.

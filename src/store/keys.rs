@@ -5,11 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::base::{Error, Result};
+use crate::store::output;
 
 /// No key in any form is longer.
 const MAX: u64 = 16 * 1024;
@@ -25,17 +27,13 @@ pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>> {
 /// The bytes of a private key file. Refuses one that others may read.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let file = open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            return Err(Error::usage_help(
-                format!("others may read the private key `{path}` (mode {mode:04o})"),
-                format!("run `chmod 600 {path}`, and make a new key if it was shared"),
-            ));
-        }
+    let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(Error::usage_help(
+            format!("others may read the private key `{path}` (mode {mode:04o})"),
+            format!("run `chmod 600 {path}`, and make a new key if it was shared"),
+        ));
     }
     read(file, path)
 }
@@ -45,37 +43,75 @@ pub fn read_public(path: &Path) -> Result<Vec<u8>> {
     read(open(path)?, path).map(|bytes| bytes.to_vec())
 }
 
-/// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before; if the second
-/// cannot be written, the first is taken back.
+/// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before. Each appears
+/// whole or not at all, the private key first: of a killed process no more is left than a private key whose public half
+/// can be reckoned again, never a public key that nobody can sign for.
 pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<()> {
-    if public.0.symlink_metadata().is_ok() {
-        return Err(taken(public.0));
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    match (is_there(private.0), is_there(public.0)) {
+        (false, false) => {}
+        (true, false) => {
+            let path = private.0.display();
+            return Err(Error::usage_help(
+                format!("`{path}` exists, and a key is never overwritten"),
+                format!("`expert-build keygen --public-of {path}` writes its public half, which is missing"),
+            ));
+        }
+        (true, true) => return Err(taken(private.0)),
+        (false, true) => return Err(taken(public.0)),
     }
-    write_new(private.0, private.1, 0o600)?;
-    write_new(public.0, public.1, 0o644).inspect_err(|_| {
-        // A private key without its public half would block the next try; nothing has used it yet.
+    output::tidy_beside(private.0);
+    let open = Half::write(public.0, public.1, 0o644)?;
+    Half::write(private.0, private.1, 0o600)?.put()?;
+    open.put().inspect_err(|_| {
+        // Nothing has used it yet, and alone it would block the next try.
         let _ = std::fs::remove_file(private.0);
     })
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(mode);
+/// Writes the public half of a private key that exists. `false` where it is there already, as it should be.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<bool> {
+    if path.symlink_metadata().is_ok() {
+        let there = read_public(path)?;
+        return if there == bytes { Ok(false) } else { Err(taken(path)) };
     }
-    #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options.open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => taken(path),
-        _ => Error::io("create", path, e),
-    })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| {
-        let _ = std::fs::remove_file(path);
-        Error::io("write", path, e)
-    })
+    Half::write(path, bytes, 0o644)?.put().map(|()| true)
+}
+
+/// A key file that is written and not yet at its place.
+struct Half<'p> {
+    path: &'p Path,
+    temporary: tempfile::TempPath,
+    /// Holds the lock that keeps others from taking the temporary for litter.
+    _file: File,
+}
+
+impl<'p> Half<'p> {
+    fn write(path: &'p Path, bytes: &[u8], mode: u32) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(output::TEMPORARY)
+                .permissions(std::fs::Permissions::from_mode(mode))
+                .tempfile_in(folder)
+                .map_err(|e| Error::io("create", path, e))?;
+            if !output::keep_hold(temporary.as_file()) {
+                continue;
+            }
+            let (mut file, temporary) = temporary.into_parts();
+            let written = file.write_all(bytes).and_then(|()| file.sync_all());
+            written.map_err(|e| Error::io("write", path, e))?;
+            return Ok(Self { path, temporary, _file: file });
+        }
+    }
+
+    /// Puts it in its place, unless something is there.
+    fn put(self) -> Result<()> {
+        self.temporary.persist_noclobber(self.path).map_err(|e| match e.error.kind() {
+            io::ErrorKind::AlreadyExists => taken(self.path),
+            _ => Error::io("create", self.path, e.error),
+        })
+    }
 }
 
 fn taken(path: &Path) -> Error {
@@ -88,12 +124,8 @@ fn taken(path: &Path) -> Error {
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        // A pipe must not hang the program.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    }
+    // A pipe must not hang the program.
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     let file = options.open(path).map_err(|e| Error::io("read", path, e))?;
     let is_file = file.metadata().map_err(|e| Error::io("read", path, e))?.is_file();
     if is_file { Ok(file) } else { Err(Error::usage(format!("the key `{}` is not a regular file", path.display()))) }
@@ -109,7 +141,7 @@ fn read(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -127,7 +159,19 @@ mod tests {
         std::fs::remove_file(&private).unwrap();
         super::write_pair((&private, b"x"), (&public, b"y")).unwrap_err();
         assert!(!private.exists(), "no half of a pair is left");
+        super::write_pair((&private, b"x"), (&dir.path().join("m.pub"), b"y")).unwrap();
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3, "no temporary is left");
         assert_ne!(super::fresh_seed().unwrap(), super::fresh_seed().unwrap());
+    }
+
+    #[test]
+    fn the_public_half_is_written_again_and_never_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = dir.path().join("k.pub");
+        assert!(super::write_public(&public, b"open").unwrap());
+        assert!(!super::write_public(&public, b"open").unwrap(), "it is there already");
+        assert!(super::write_public(&public, b"other").unwrap_err().to_string().contains("never overwritten"));
+        assert_eq!(std::fs::read(&public).unwrap(), b"open");
     }
 
     #[test]
