@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::base::Result;
 use crate::cli::args::{
-    Algorithm, CheckArgs, Choice, Global, KeygenArgs, Kind, Limit, PackageArgs, Packing, SignArgs, Trust, VerifyArgs,
+    Algorithm, CheckArgs, Choice, Global, KeygenArgs, Kind, Limit, PackageArgs, Packing, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 use crate::cli::exit;
 use crate::cli::render::diagnostic::Look;
@@ -98,7 +99,8 @@ fn run(cli: Cli) -> Result<u8> {
         }
         Verb::Validate { expert } => {
             let (trust, limit) = (Trust::default(), Limit::default());
-            let args = VerifyArgs { packages: vec![expert], json: false, provenance: None, trust, limit };
+            let (packages, threads) = (vec![expert], Threads::default());
+            let args = VerifyArgs { packages, json: false, provenance: None, trust, limit, threads };
             packages::verify(&args, &Settings::new(&global)?)?
         }
         Verb::Sign { expert, key } => {

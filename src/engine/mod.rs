@@ -59,6 +59,7 @@
 //! A failed expert keeps its old record, which its changed stats contradict. One that was skipped because something
 //! before it failed is not remembered either: only an expert whose every task ended well enters the index.
 
+pub mod ahead;
 pub mod explain;
 pub mod files;
 pub mod freshness;

@@ -6,6 +6,7 @@ pub mod deflate;
 pub mod dsse;
 pub mod grammar;
 pub mod gzip;
+pub mod gzip_stretch;
 pub mod integrity;
 pub mod json;
 pub mod json_diff;

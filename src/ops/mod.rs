@@ -38,3 +38,4 @@ pub mod workspace;
 pub mod write_report;
 
 pub use crate::format::archive::Limits;
+pub use opened::Reading;

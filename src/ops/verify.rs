@@ -1,6 +1,5 @@
 //! `verify`: is a package whole, and who vouches for it? Reads it once, from start to end, in bounded memory.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use crate::format::provenance::{ENDING, Stated, envelopes, is_by, read};
 use crate::format::segment::Compression;
 use crate::format::signature::{ALGORITHM, PublicKey, Signature};
 use crate::ops::contents::Contents;
-use crate::ops::opened::{Opened, hash};
+use crate::ops::opened::{Opened, Reading};
 use crate::store::fs;
 
 /// Longest file of provenance: a hundred thousand inputs.
@@ -32,6 +31,14 @@ pub struct Options {
     pub provenance: Option<PathBuf>,
     /// How much is read.
     pub limits: Limits,
+    /// By how many threads; none means one.
+    pub jobs: usize,
+}
+
+impl Options {
+    pub(crate) fn reading(&self) -> Reading {
+        Reading { limits: self.limits, jobs: self.jobs }
+    }
 }
 
 /// A trusted key.
@@ -203,7 +210,8 @@ pub enum ProblemKind {
 /// Verifies a package. An error means that it could not be read to its end; what was found wrong in a package that
 /// could be read is in the report.
 pub fn verify(path: &Path, options: &Options) -> Result<Report> {
-    let opened = Opened::open(path, options.limits)?;
+    let opened = Opened::open(path, options.reading())?;
+    opened.hash_aside(options.provenance.is_some());
     let contents = Contents::read(&opened, |_| Ok(None))?;
     judge(&opened, &contents, options)
 }
@@ -226,9 +234,8 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
     let canonical = manifest_hash(&manifest);
     let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
     let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
-    let actual = OnceCell::new();
-    let checksum = judge.checksum(opened, &actual)?;
-    let provenance = judge.provenance(opened, &actual, &signature, options)?;
+    let checksum = judge.checksum(opened)?;
+    let provenance = judge.provenance(opened, &signature, options)?;
     if contents.members > 1 {
         let what = format!("the gzip data has {} members; many readers stop after the first", contents.members);
         match judge.native {
@@ -430,7 +437,6 @@ impl Judge {
     fn provenance(
         &mut self,
         opened: &Opened,
-        actual: &OnceCell<Sha256>,
         signature: &SignatureReport,
         options: &Options,
     ) -> Result<Option<ProvenanceReport>> {
@@ -442,7 +448,7 @@ impl Judge {
                 Some(path) => Err(Error::usage(format!("there is no provenance at `{}`", path.display()))),
             };
         };
-        let actual = whole(opened, actual)?;
+        let actual = opened.sha256()?;
         let signed = matches!(signature.state, SignatureState::Valid | SignatureState::Trusted);
         let own = signature.key.filter(|_| signed);
         let counts: Vec<PublicKey> = own.into_iter().chain(options.trusted.iter().map(|trusted| trusted.key)).collect();
@@ -472,9 +478,9 @@ impl Judge {
         Ok(Some(report))
     }
 
-    fn checksum(&mut self, opened: &Opened, actual: &OnceCell<Sha256>) -> Result<Option<Checksum>> {
+    fn checksum(&mut self, opened: &Opened) -> Result<Option<Checksum>> {
         let Some(text) = opened.file.beside(".sha256")? else { return Ok(None) };
-        let actual = whole(opened, actual)?;
+        let actual = opened.sha256()?;
         let expected: Option<Sha256> = text.split_whitespace().next().and_then(|hash| hash.parse().ok());
         if expected != Some(actual) {
             let what = match expected {
@@ -485,15 +491,6 @@ impl Judge {
         }
         Ok(Some(Checksum { expected, actual }))
     }
-}
-
-/// The hash of the package itself, which is reckoned once.
-fn whole(opened: &Opened, known: &OnceCell<Sha256>) -> Result<Sha256> {
-    if let Some(known) = known.get() {
-        return Ok(*known);
-    }
-    let actual = hash(opened.file.again()).map_err(|e| opened.error(e))?;
-    Ok(*known.get_or_init(|| actual))
 }
 
 /// The hashes that adapters and soft prompts have in the manifest, for the files that are there under that path.

@@ -19,7 +19,8 @@ pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
 pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
 pub use packages::{
-    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};

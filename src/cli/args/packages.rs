@@ -1,5 +1,6 @@
 //! The arguments of the verbs that read packages, and of keys and signatures.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -74,6 +75,14 @@ pub struct Limit {
     pub max_size: Option<u64>,
 }
 
+/// By how many threads a package is read.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Threads {
+    /// Read with N threads [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZero<u16>>,
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = Size::from_text(text, &Base::Working);
     size.map(|size| size.0).map_err(|fault| match fault.help {
@@ -108,6 +117,9 @@ pub struct InspectArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `cat`
@@ -122,6 +134,9 @@ pub struct CatArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `extract`
@@ -145,6 +160,9 @@ pub struct ExtractArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `diff`
@@ -199,6 +217,9 @@ pub struct VerifyArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `keygen`

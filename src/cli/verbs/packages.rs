@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result};
 use crate::cli::args::{
-    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::{bytes, count, difference, inspection, json, verification};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{self, Settings};
 use crate::cli::{exit, out};
 use crate::ops::diff as diff_op;
 use crate::ops::model_signature;
@@ -18,7 +19,7 @@ use crate::ops::verify as verify_op;
 use crate::ops::verify::{Options, Trusted};
 use crate::ops::workspace;
 use crate::ops::{
-    Limits, cat as cat_op, extract as extract_op, inspect as inspect_op, keygen as keys, sign as sign_op,
+    Limits, Reading, cat as cat_op, extract as extract_op, inspect as inspect_op, keygen as keys, sign as sign_op,
 };
 use crate::spec::{Glob, Globs};
 
@@ -26,6 +27,16 @@ impl Limit {
     fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits { max_size: self.max_size.unwrap_or(limits.max_size), ..limits }
+    }
+}
+
+impl Threads {
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()))
+    }
+
+    fn reading(&self, limit: &Limit) -> Reading {
+        Reading { limits: limit.limits(), jobs: self.jobs() }
     }
 }
 
@@ -70,7 +81,8 @@ pub fn verify(args: &VerifyArgs, settings: &Settings) -> Result<u8> {
             "without `--provenance` each package's own is looked for beside it",
         ));
     }
-    let options = Options { provenance: args.provenance.clone(), ..args.trust.options(&args.limit, settings)? };
+    let trust = args.trust.options(&args.limit, settings)?;
+    let options = Options { provenance: args.provenance.clone(), jobs: args.threads.jobs(), ..trust };
     each(&args.packages, settings, |package| {
         let report = verify_op::verify(package, &options)?;
         if args.json || settings.json {
@@ -121,7 +133,7 @@ pub fn repro(args: &ReproArgs, settings: &Settings) -> Result<u8> {
 pub fn inspect(args: &InspectArgs, settings: &Settings) -> Result<u8> {
     let mut first = true;
     each(&args.packages, settings, |package| {
-        let inspection = inspect_op::inspect(package, args.tensors, args.limit.limits())?;
+        let inspection = inspect_op::inspect(package, args.tensors, args.threads.reading(&args.limit))?;
         if args.json || settings.json {
             json::answer(&inspection)?;
         } else {
@@ -135,14 +147,14 @@ pub fn inspect(args: &InspectArgs, settings: &Settings) -> Result<u8> {
 /// `cat`
 pub fn cat(args: &CatArgs) -> Result<u8> {
     let mut stdout = std::io::stdout().lock();
-    cat_op::cat(&args.package, &args.file, args.limit.limits(), &mut stdout)?;
+    cat_op::cat(&args.package, &args.file, args.threads.reading(&args.limit), &mut stdout)?;
     std::io::Write::flush(&mut stdout).map_err(|e| Error::io("write", "the output", e))?;
     Ok(0)
 }
 
 /// `extract`
 pub fn extract(args: &ExtractArgs, settings: &Settings) -> Result<u8> {
-    let options = args.trust.options(&args.limit, settings)?;
+    let options = Options { jobs: args.threads.jobs(), ..args.trust.options(&args.limit, settings)? };
     let target = match &args.output {
         Some(target) => target.clone(),
         None => beside(&args.package)?,
