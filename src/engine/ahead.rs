@@ -4,8 +4,6 @@
 //! zstd package with a seek table is a row of frames, which any number of threads unpack, a little ahead of the reader.
 //! What is unpacked and not yet read has a limit, whatever the size of the package. Threads end with their reader.
 
-#![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
-
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
