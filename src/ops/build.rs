@@ -20,7 +20,7 @@ use crate::engine::{freshness, schedule};
 use crate::ops::history::History;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, copies, lock, requirements};
+use crate::ops::{cache, copies, lock, provenance, requirements};
 use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
@@ -41,6 +41,8 @@ pub struct Options {
     pub locked: bool,
     /// Validate, write no package.
     pub check: bool,
+    /// Write beside each package what it was made of, signed.
+    pub provenance: bool,
 }
 
 /// What became of a run.
@@ -84,6 +86,9 @@ pub fn build(
 ) -> Result<Report> {
     let started = now();
     let targets = workspace.targets(chosen)?;
+    if options.provenance {
+        provenance::has_keys(&targets)?;
+    }
     observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: targets.len() });
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
@@ -97,6 +102,12 @@ pub fn build(
     let mut known = BTreeMap::new();
     let (mut jobs, mut told) = (Vec::new(), Vec::new());
     for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
+        let verdict = match verdict {
+            Verdict::Fresh(_) if options.provenance && provenance::is_missing(&index, target) => {
+                Verdict::Stale("its provenance is not there".into())
+            }
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Fresh(memo) => {
                 let memo = Memo::decode(&memo).unwrap_or_default();
@@ -179,6 +190,7 @@ pub fn build(
         cache: &workspace.cache,
         pool: &pool,
         force: options.force,
+        provenance: options.provenance,
         started,
         flights: Flights::default(),
         limits,
@@ -321,7 +333,7 @@ pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usi
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
         let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
-        shapes.push(Shape { files, packages, after: before });
+        shapes.push(Shape { files, packages, signed: job.target.signer.is_some(), after: before });
     }
     shapes
 }

@@ -20,8 +20,10 @@ pub mod keygen;
 pub mod list;
 pub mod lock;
 pub mod memo;
+pub mod model_signature;
 mod opened;
 pub mod package;
+mod provenance;
 pub mod repro;
 pub mod requirements;
 pub mod sign;
@@ -36,3 +38,4 @@ pub mod workspace;
 pub mod write_report;
 
 pub use crate::format::archive::Limits;
+pub use opened::Reading;

@@ -16,6 +16,7 @@ use crate::spec::host_path::{Base, EnvName, HostPath, KeySource};
 use crate::spec::origin::{Origin, Section, Setting, Source};
 use crate::spec::read::{Key, Reader, Slot, Table, table};
 use crate::spec::template::Template;
+use crate::spec::trust::TrustedKey;
 use crate::spec::value::{self, Fault, FileName, Folder, Models, Slug, Value, quoted};
 
 /// The name of the file.
@@ -39,6 +40,8 @@ table! {
     expert "expert": Vec<ExpertTable>,
     /// Where results are kept.
     cache "cache": CacheTable,
+    /// Whose signatures count when packages are verified.
+    trust "trust": TrustTable,
     /// Settings that `--profile NAME` puts over all others of the files.
     profile "profile": BTreeMap<String, ProfileTable>,
 }
@@ -151,6 +154,13 @@ table! {
 }
 
 table! {
+    /// Whose signatures count when packages are verified here.
+    pub struct TrustTable in |_| Some(Section::Trust);
+    /// Public keys, each under a name for reports: `ed25519:…`, or the path of a file that holds one. Where there are any, a signature by another key is a failure. `--key` counts instead of them.
+    keys "keys": BTreeMap<String, Setting<TrustedKey>>,
+}
+
+table! {
     /// A key in an environment variable.
     pub struct KeyTable in |_| None;
     /// The variable that holds the key's PEM text.
@@ -183,6 +193,8 @@ table! {
     defaults "defaults": Settings,
     /// Where results are kept.
     cache "cache": CacheTable,
+    /// Whose signatures count when packages are verified.
+    trust "trust": TrustTable,
 }
 
 /// `[lints]`: a preset, and levels by code.
@@ -362,6 +374,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Key>)> {
         ("[expert.model.\"NAME\"]", ModelTable::keys()),
         ("[cache]", CacheTable::keys()),
         ("[cache.remote]", RemoteTable::keys()),
+        ("[trust]", TrustTable::keys()),
         ("[profile.NAME]", ProfileTable::keys()),
     ]
 }

@@ -20,6 +20,7 @@ pub mod schema;
 pub mod select;
 pub mod show;
 pub mod template;
+pub mod trust;
 pub mod value;
 
 use crate::base::{RelPath, Result};
@@ -39,6 +40,7 @@ pub use schema::schema;
 pub use select::select;
 pub use show::{Row, show};
 pub use template::{Template, slug};
+pub use trust::TrustedKey;
 
 /// The repo's files, as spec sees them.
 pub trait Folder {

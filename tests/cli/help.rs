@@ -33,7 +33,7 @@ fn the_program() {
       diff         Show what differs between two packages, or an expert's folder and a package
       repro        Rebuild a package from its expert's folder: the same bytes?
       verify       Verify packages: every hash, no file missing or extra, the signature
-      keygen       Make an Ed25519 key pair for signing
+      keygen       Make a key pair for signing
       sign         Sign packages that exist; nothing but their manifest and signature changes
       cache        Look after the cache: what it holds, what can go
       init         Write an Expertfile.toml for the experts found here
@@ -134,6 +134,8 @@ fn build() {
           --sign[=<WHEN>]      Sign: off, auto (where there is a key) or required (what `--sign` alone
                                means) [default: auto]
           --key <FILE>         Sign with this private key
+          --provenance         Write beside each package what it was made of, as SLSA provenance signed
+                               with the same key: `<package>.intoto.jsonl`
       -h, --help               Print help
       -V, --version            Print version
 

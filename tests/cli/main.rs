@@ -14,3 +14,4 @@ mod settings;
 mod space;
 mod state;
 mod streams;
+mod trust;

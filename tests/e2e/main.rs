@@ -24,6 +24,7 @@ mod package_format;
 mod package_verb;
 mod readme;
 mod real;
+mod signing;
 mod timings;
 mod watch;
 mod workspace;

@@ -19,7 +19,8 @@ pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
 pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
 pub use packages::{
-    CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};
@@ -180,7 +181,7 @@ pub enum Verb {
     /// Verify packages: every hash, no file missing or extra, the signature
     #[command(after_help = packages::VERIFY_MORE)]
     Verify(VerifyArgs),
-    /// Make an Ed25519 key pair for signing
+    /// Make a key pair for signing
     #[command(after_help = packages::KEYGEN_MORE)]
     Keygen(KeygenArgs),
     /// Sign packages that exist; nothing but their manifest and signature changes

@@ -31,6 +31,7 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
         dry_run: args.dry_run,
         frozen: args.frozen,
         locked: args.locked,
+        provenance: args.packing.provenance,
         ..options(&args.work)
     };
     let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings, lock: false };
