@@ -26,6 +26,7 @@ pub mod repro;
 pub mod requirements;
 pub mod sign;
 pub mod status;
+pub mod suggest;
 mod tensors;
 pub mod timings;
 pub mod unpacked;

@@ -11,6 +11,7 @@ mod legacy;
 mod packages;
 mod reports;
 mod settings;
+mod shell;
 mod space;
 mod state;
 mod streams;

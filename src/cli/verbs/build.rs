@@ -12,7 +12,7 @@ use crate::cli::render::count;
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
-use crate::cli::report::{Collector, Reports, timings};
+use crate::cli::report::{self, Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
 use crate::ops::lock::{Written, lock as write_lock};
@@ -160,7 +160,8 @@ impl Run<'_> {
         let mut reports = Reports::parse(reports, self.settings)?;
         let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
         let mut collector = reports.wanted().then(Collector::default);
-        let (code, outcome) = match self.work(&mut look, collector.as_mut()) {
+        let timings = [self.timings, &reports.timings].concat();
+        let (code, outcome) = match self.work(&mut look, collector.as_mut(), &timings) {
             Ok((code, report)) => (code, Ok(report)),
             Err(error) => {
                 tell(self.settings, &error, None, &look)?;
@@ -176,7 +177,7 @@ impl Run<'_> {
         Ok((code, outcome))
     }
 
-    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<(u8, Report)> {
+    fn work(&self, look: &mut Look, collector: Option<&mut Collector>, timings: &[PathBuf]) -> Result<(u8, Report)> {
         let workspace = Workspace::open(self.settings.setup(self.flags))?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
@@ -187,7 +188,7 @@ impl Run<'_> {
         let mut tee = Tee {
             shown: if json { &mut lines } else { &mut human },
             collector,
-            all: (!self.timings.is_empty()).then(Vec::new),
+            all: (!timings.is_empty()).then(Vec::new),
         };
         let cancel = exit::cancel_in_order();
         let (report, written) = if self.lock {
@@ -219,7 +220,12 @@ impl Run<'_> {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
         if let Some(events) = &events {
-            timings::write(&Timings::of(events, &Around::of(&workspace, &chosen)?), self.timings, self.settings, look)?;
+            report::timings::write(
+                &Timings::of(events, &Around::of(&workspace, &chosen)?),
+                timings,
+                self.settings,
+                look,
+            )?;
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok((exit::gravest([report.exit_code(), answer]), report))
