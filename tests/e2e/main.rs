@@ -25,5 +25,7 @@ mod package_verb;
 mod readme;
 mod real;
 mod timings;
+#[path = "../trace_rules/mod.rs"]
+mod trace_rules;
 mod watch;
 mod workspace;

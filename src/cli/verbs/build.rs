@@ -196,8 +196,8 @@ impl Run<'_> {
         } else {
             (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
         };
-        for (expert, why) in &report.stale {
-            tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
+        for due in &report.stale {
+            tee.on(&Event::Stale { expert: due.expert.clone(), why: due.why.clone(), cached: due.cached });
         }
         let mut interrupted = false;
         for (expert, error) in report.failed.iter().filter(|(_, error)| error.diagnostics().is_empty()) {
@@ -256,8 +256,9 @@ impl Run<'_> {
     fn plan(&self, report: &Report, chosen: usize) -> Result<u8> {
         let stale = report.stale.len();
         if !self.settings.json {
-            for (expert, why) in &report.stale {
-                out::answer(&format!("{expert}: {why}"))?;
+            for due in &report.stale {
+                let cached = if due.cached == Some(true) { " (in the cache)" } else { "" };
+                out::answer(&format!("{}: {}{cached}", printable(&due.expert), printable(&due.why)))?;
             }
             let (all, quiet) = (format!("{stale} of {chosen} experts"), self.settings.quiet);
             match (stale, self.options.frozen) {
@@ -266,7 +267,17 @@ impl Run<'_> {
                 (_, true) => {
                     out::tell(&format!("{}: {all} not up to date, and `--frozen` builds nothing", paint(RED, "error")));
                 }
-                (_, false) if !quiet => out::tell(&format!("{all} would be built")),
+                (_, false) if !quiet => {
+                    let restored = report.stale.iter().filter(|due| due.cached == Some(true)).count();
+                    let how = match (restored, stale - restored) {
+                        (0, _) => "would be built".to_owned(),
+                        (_, 0) => "would be restored from the cache".to_owned(),
+                        (restored, built) => {
+                            format!("are stale: {built} would be built, {restored} restored from the cache")
+                        }
+                    };
+                    out::tell(&format!("{all} {how}"));
+                }
                 (_, false) => {}
             }
         }

@@ -52,6 +52,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         path: target.to_string_lossy().into_owned(),
         sha256,
         bytes,
+        bytes_before: before(open, package),
         signed: job.target.signer.is_some(),
         status: done.status,
         files: members,
@@ -60,6 +61,14 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         took_us: (context.started.elapsed() - began).as_micros() as u64,
     });
     Ok(done)
+}
+
+/// The size that the package had when it was last built here. Which is which is told by their order: a new version has
+/// another file name and is still the same package.
+fn before(open: &Open, package: usize) -> Option<u64> {
+    let packages: Vec<&Built> = open.previous.outputs.iter().filter(|output| output.is_package).collect();
+    let same = packages.len() == open.packages.len();
+    packages.get(package).filter(|_| same)?.seen.stat.map(|stat| stat.size)
 }
 
 /// Restores a package from the cache. `false` where the cache has lost a part of it.
