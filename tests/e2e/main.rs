@@ -19,6 +19,7 @@ mod ci_examples;
 mod determinism;
 mod examples;
 mod incremental;
+mod index;
 mod lock;
 mod package_format;
 mod package_verb;

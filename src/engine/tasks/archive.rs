@@ -328,12 +328,11 @@ pub fn side_path(target: &Path) -> std::path::PathBuf {
     path.into()
 }
 
-/// The output's path as the index keeps it: below the repo where it is, else absolute.
+/// The output's path as the index keeps it: below the repo where it is (whose own path may be no UTF-8), else absolute.
 fn output_path(job: &Job, target: &Path) -> String {
-    match target.strip_prefix(&job.target.folder) {
-        Ok(below) => job.path_in_repo(&below.to_string_lossy()),
-        Err(_) => target.to_string_lossy().into_owned(),
-    }
+    let depth = if job.target.key() == "." { 0 } else { job.target.key().split('/').count() };
+    let below = job.target.folder.ancestors().nth(depth).and_then(|root| target.strip_prefix(root).ok());
+    below.unwrap_or(target).to_string_lossy().into_owned()
 }
 
 fn remember(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha256, key: ActionKey) -> Result<()> {
