@@ -30,6 +30,7 @@ pub mod keys;
 pub mod local;
 pub mod output;
 pub mod package_file;
+pub mod remote;
 pub mod stat;
 pub mod watcher;
 
@@ -38,4 +39,5 @@ pub use fs::DiskFolder;
 pub use index::Index;
 pub use local::LocalCache;
 pub use output::Output;
+pub use remote::Remote;
 pub use stat::Stat;
