@@ -107,7 +107,7 @@ fn a_profile_stands_above_the_expert() {
     // The preset changes, the expert's own levels stay.
     assert_eq!(sql.lints().preset, Preset::Strict);
     assert_eq!(sql.lints().levels.get("weights-not-finite"), Some(&Level::Deny));
-    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:54");
+    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:55");
     assert_eq!(repo.profile.as_ref().unwrap().origin.to_string(), "flag `--profile`");
 }
 
