@@ -91,6 +91,9 @@ pub enum Event {
         sha256: Sha256,
         /// Its size.
         bytes: u64,
+        /// The size it had when it was last built here, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes_before: Option<u64>,
         /// Is it signed?
         signed: bool,
         /// How it came there: done, cached (restored) or unchanged.
@@ -115,6 +118,9 @@ pub enum Event {
         expert: String,
         /// Why it is not fresh.
         why: String,
+        /// Would a build take every package from the cache? Absent where that is not known before it is tried.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cached: Option<bool>,
     },
     /// Work could not be done, for a reason that is no finding in a file.
     Failure {

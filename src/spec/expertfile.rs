@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use crate::base::suggest;
 use crate::base::{Diagnostic, Level, Preset, RelPath, codes, codes::repo};
+use crate::spec::age::Age;
 use crate::spec::amount::{Growth, Size};
 use crate::spec::choice::{Compression, OnError, Sign, Write};
 use crate::spec::glob::Glob;
@@ -132,6 +133,8 @@ table! {
     dir "dir": Option<Setting<CacheDir>>,
     /// The size that `cache gc` brings the local cache down to. Default: 20GiB.
     max_size "max-size": Option<Setting<Size>>,
+    /// What was not used for so long is removed by `cache gc`: a number and minutes, hours, days or weeks. Default: 90 days.
+    max_age "max-age": Option<Setting<Age>>,
     /// A cache on another machine, shared by many.
     remote "remote": RemoteTable,
 }

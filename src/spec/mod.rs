@@ -1,6 +1,7 @@
 //! From texts to experts: Expertfile.toml as written, profiles, flags and variables, resolved to what each expert is
 //! built with, every value with its origin. No effects: files come through [`Folder`], the environment in a map.
 
+pub mod age;
 pub mod amount;
 pub mod choice;
 pub mod expert;
@@ -25,6 +26,7 @@ pub mod value;
 
 use crate::base::{RelPath, Result};
 
+pub use age::Age;
 pub use amount::{Growth, Size};
 pub use choice::{Compression, OnError, Sign, Write};
 pub use expert::{Expert, Naming};

@@ -97,6 +97,7 @@ fn cache_rows(cache: &Cache) -> Vec<Row> {
     let mut rows = Rows::new("[cache]", None, CacheTable::keys());
     rows.set("dir", &cache.dir);
     rows.set("max-size", &cache.max_size);
+    rows.set("max-age", &cache.max_age);
     let Some(remote) = &cache.remote else { return rows.rows };
     rows.prefix = "remote.".to_owned();
     rows.keys = RemoteTable::keys();

@@ -22,7 +22,7 @@ pub use packages::{
     Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
     VerifyArgs,
 };
-pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
+pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, ManArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};
 
 /// What stands below the help of the program.
@@ -103,7 +103,7 @@ pub struct Global {
     /// Print for people (human), or one JSON object a line on stdout (json)
     #[arg(long, value_name = "FORM", global = true, default_value = "human", hide_possible_values = true)]
     pub message_format: MessageFormat,
-    /// With build and check: write a report, json, junit, sarif or github, to PATH or to stdout
+    /// With build, check and lock: write a report, json, timings, junit, sarif or github, to PATH or to stdout
     #[arg(long, value_name = "KIND[=PATH]", global = true, action = ArgAction::Append)]
     pub report: Vec<String>,
 }
@@ -205,4 +205,7 @@ pub enum Verb {
     /// Print the completion script of a shell
     #[command(after_help = repo::COMPLETIONS_MORE)]
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all verbs
+    #[command(after_help = repo::MAN_MORE)]
+    Man(ManArgs),
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::spec::value::Value as _;
+use crate::spec::value::Value;
 use crate::spec::{Base, Size};
 
 pub(super) const INSPECT_MORE: &str = "\
@@ -84,8 +84,12 @@ pub struct Threads {
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let size = Size::from_text(text, &Base::Working);
-    size.map(|size| size.0).map_err(|fault| match fault.help {
+    value(text).map(|size: Size| size.0)
+}
+
+/// A value as the Expertfile takes it.
+pub(super) fn value<V: Value>(text: &str) -> Result<V, String> {
+    V::from_text(text, &Base::Working).map_err(|fault| match fault.help {
         Some(help) => format!("{}; {help}", fault.what),
         None => fault.what,
     })

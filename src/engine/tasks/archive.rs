@@ -57,6 +57,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         path: target.to_string_lossy().into_owned(),
         sha256,
         bytes,
+        bytes_before: before(open, package),
         signed: job.target.signer.is_some(),
         status: done.status,
         files: members,
@@ -86,6 +87,14 @@ fn again(
         let result = PackageResult { warnings, beside, ..result.clone() };
         context.keep(key, &result.encode(), done);
     }
+}
+
+/// The size that the package had when it was last built here. Which is which is told by their order: a new version has
+/// another file name and is still the same package.
+fn before(open: &Open, package: usize) -> Option<u64> {
+    let packages: Vec<&Built> = open.previous.outputs.iter().filter(|output| output.is_package).collect();
+    let same = packages.len() == open.packages.len();
+    packages.get(package).filter(|_| same)?.seen.stat.map(|stat| stat.size)
 }
 
 /// Restores a package from the cache. `false` where the cache has lost a part of it.
@@ -353,12 +362,11 @@ pub fn side_path(target: &Path) -> std::path::PathBuf {
     path.into()
 }
 
-/// The output's path as the index keeps it: below the repo where it is, else absolute.
+/// The output's path as the index keeps it: below the repo where it is (whose own path may be no UTF-8), else absolute.
 fn output_path(job: &Job, target: &Path) -> String {
-    match target.strip_prefix(&job.target.folder) {
-        Ok(below) => job.path_in_repo(&below.to_string_lossy()),
-        Err(_) => target.to_string_lossy().into_owned(),
-    }
+    let depth = if job.target.key() == "." { 0 } else { job.target.key().split('/').count() };
+    let below = job.target.folder.ancestors().nth(depth).and_then(|root| target.strip_prefix(root).ok());
+    below.unwrap_or(target).to_string_lossy().into_owned()
 }
 
 fn remember(
