@@ -15,6 +15,8 @@ pub mod manifest_compose;
 pub mod manifest_keys;
 pub mod manifest_schema;
 pub mod model_config;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod pickle;
 pub mod places;
 pub mod provenance;

@@ -22,6 +22,12 @@ pub mod lock;
 pub mod memo;
 mod opened;
 pub mod package;
+#[cfg(feature = "oci")]
+pub mod pull;
+#[cfg(feature = "oci")]
+pub mod push;
+#[cfg(feature = "oci")]
+pub mod reach;
 pub mod repro;
 pub mod requirements;
 pub mod sign;
@@ -36,3 +42,5 @@ pub mod workspace;
 pub mod write_report;
 
 pub use crate::format::archive::Limits;
+#[cfg(feature = "oci")]
+pub use crate::format::oci::Form;

@@ -28,6 +28,8 @@ pub mod git;
 pub mod index;
 pub mod keys;
 pub mod local;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod output;
 pub mod package_file;
 pub mod stat;

@@ -21,14 +21,14 @@ use crate::ops::{
 use crate::spec::{Glob, Globs};
 
 impl Limit {
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits { max_size: self.max_size.unwrap_or(limits.max_size), ..limits }
     }
 }
 
 impl Trust {
-    fn options(&self, limit: &Limit) -> Result<Options> {
+    pub(super) fn options(&self, limit: &Limit) -> Result<Options> {
         let trusted = self.key.iter().map(|key| Ok(Trusted { key: keys::public_key(key)?, name: key.clone() }));
         let trusted = trusted.collect::<Result<Vec<_>>>()?;
         Ok(Options { trusted, require_signature: self.require_signature, limits: limit.limits() })
@@ -36,7 +36,7 @@ impl Trust {
 }
 
 /// Does the same with each package; what fails is told, and the others are not left out. The gravest code counts.
-fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
+pub(super) fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
     let mut codes = Vec::new();
     for package in packages {
         match act(package) {

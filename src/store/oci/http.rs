@@ -1,0 +1,274 @@
+//! `Http`: requests that end: each answer is bounded, each silence too, and what may pass is told from what stays wrong.
+
+use std::error::Error as _;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+
+use crate::base::{Error, Result};
+use crate::store::fs;
+
+/// For how long nothing may happen.
+const SILENCE: Duration = Duration::from_secs(60);
+/// For how long a connection may be tried.
+const CONNECT: Duration = Duration::from_secs(20);
+/// How often whoever watches an upload is told.
+const TICK: Duration = Duration::from_millis(100);
+/// How often something is tried.
+const TRIES: u32 = 6;
+/// The first pause between tries; each is twice the one before.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause that a registry may ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes of an error that are read.
+const MAX_ERROR: u64 = 64 << 10;
+/// Redirects of one request.
+const REDIRECTS: usize = 10;
+/// Bytes of a file of certificates.
+const MAX_CA: u64 = 8 << 20;
+
+/// Why a request came to nothing.
+pub(super) enum Trouble {
+    /// It may pass.
+    Passing { why: String, pause: Option<Duration> },
+    /// It stays as it is.
+    Lasting(String),
+    /// An error that is told as it is.
+    Fault(Error),
+}
+
+impl Trouble {
+    pub(super) fn passing(why: impl Into<String>) -> Self {
+        Self::Passing { why: why.into(), pause: None }
+    }
+
+    /// What `reqwest` says, without addresses: those may hold what signs a request.
+    fn of(error: reqwest::Error) -> Self {
+        let lasting = error.is_builder() || error.is_redirect();
+        let error = error.without_url();
+        let (mut last, mut is_tls) = (error.to_string(), false);
+        let mut cause = error.source();
+        while let Some(why) = cause {
+            is_tls |= why.is::<rustls::Error>()
+                || why
+                    .downcast_ref::<io::Error>()
+                    .and_then(io::Error::get_ref)
+                    .is_some_and(|e| e.is::<rustls::Error>());
+            last = why.to_string();
+            cause = why.source();
+        }
+        if lasting || is_tls { Self::Lasting(last) } else { Self::passing(last) }
+    }
+}
+
+/// The means to send requests.
+pub(super) struct Http {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Http {
+    /// With the certificates of the system and those of this file.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self> {
+        // Another part of the program may have named the same one before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime.map_err(|e| network("cannot prepare for the network", e))?;
+        let redirects = Policy::custom(|attempt| {
+            let from_tls = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+            if from_tls && attempt.url().scheme() != "https" {
+                return attempt.error("it redirects from HTTPS to HTTP");
+            }
+            if attempt.previous().len() > REDIRECTS {
+                return attempt.error("it redirects without end");
+            }
+            attempt.follow()
+        });
+        let mut builder = Client::builder()
+            .user_agent(concat!("expert-build/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .referer(false)
+            .redirect(redirects);
+        if let Some(path) = ca_file {
+            let (pem, _) = fs::read(path, MAX_CA)?
+                .ok_or_else(|| Error::io("read the certificates in", path, io::Error::from(io::ErrorKind::NotFound)))?;
+            let wrong = |e: String| Error::io("use the certificates in", path, io::Error::other(e));
+            let read = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
+            if read.is_empty() {
+                return Err(wrong("there is none in PEM form".into()));
+            }
+            builder = builder.tls_certs_merge(read);
+        }
+        let client = builder.build().map_err(|e| network("cannot prepare for the network", e.without_url()))?;
+        Ok(Self { runtime, client })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Sends a request and waits for the head of its answer, as long as something moves. `sent` is how far the body is.
+    pub(super) fn send(
+        &self,
+        request: RequestBuilder,
+        sent: &AtomicU64,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Response, Trouble> {
+        self.runtime.block_on(async {
+            let mut sending = std::pin::pin!(request.send());
+            let (mut before, mut silent) = (0, Duration::ZERO);
+            loop {
+                match tokio::time::timeout(TICK, &mut sending).await {
+                    Ok(answer) => return answer.map_err(Trouble::of),
+                    Err(_) => {
+                        let now = sent.load(Ordering::Relaxed);
+                        silent = if now == before { silent + TICK } else { Duration::ZERO };
+                        if now != before {
+                            watch(now);
+                        }
+                        before = now;
+                        if silent >= SILENCE {
+                            return Err(silence());
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Hands on each piece of the body.
+    pub(super) fn pieces(
+        &self,
+        mut response: Response,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        self.runtime.block_on(async {
+            loop {
+                match tokio::time::timeout(SILENCE, response.chunk()).await {
+                    Err(_) => return Err(silence()),
+                    Ok(Err(e)) => return Err(Trouble::of(e)),
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Ok(Some(piece))) => each(&piece)?,
+                }
+            }
+        })
+    }
+
+    /// The body, of at most so many bytes.
+    pub(super) fn body(&self, response: Response, most: u64) -> Result<Vec<u8>, Trouble> {
+        let mut body = Vec::new();
+        self.pieces(response, &mut |piece| {
+            if (body.len() + piece.len()) as u64 > most {
+                let what = format!("the registry's answer has more than {most} bytes");
+                return Err(Trouble::Fault(Error::integrity(what)));
+            }
+            body.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(body)
+    }
+
+    /// Why this answer is none: its status, and what the registry says to it.
+    pub(super) fn refusal(&self, response: Response) -> Trouble {
+        let status = response.status();
+        let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        // What cannot be read any more is left out: the status says enough.
+        let _ = self.pieces(response, &mut |piece| {
+            body.extend_from_slice(piece);
+            let enough = body.len() as u64 > MAX_ERROR;
+            if enough { Err(Trouble::Lasting(String::new())) } else { Ok(()) }
+        });
+        let why = format!("the registry answers {status}{}", told(&body));
+        match status {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Trouble::Passing { why, pause: seconds(pause) }
+            }
+            status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                Trouble::Passing { why, pause: seconds(pause) }
+            }
+            _ => Trouble::Lasting(why),
+        }
+    }
+}
+
+/// Counts how often something was tried, and pauses in between.
+#[derive(Default)]
+pub(super) struct Retry {
+    failed: u32,
+}
+
+impl Retry {
+    /// Pauses after this trouble, or gives up. `message` says what could not be done.
+    pub(super) fn after(&mut self, http: &Http, message: &str, trouble: Trouble) -> Result<()> {
+        let (why, asked) = match trouble {
+            Trouble::Fault(error) => return Err(error),
+            Trouble::Lasting(why) => return Err(network(message, why)),
+            Trouble::Passing { why, pause } => (why, pause),
+        };
+        self.failed += 1;
+        if self.failed == TRIES {
+            return Err(network(message, format!("{why} (tried {TRIES} times)")));
+        }
+        let pause = asked.unwrap_or(PAUSE * (1 << (self.failed - 1))).min(MAX_PAUSE);
+        // Many machines that failed together shall not come back together.
+        let mut random = [0; 1];
+        let _ = getrandom::fill(&mut random);
+        let pause = pause + pause.mul_f64(f64::from(random[0]) / 1024.0);
+        http.runtime.block_on(async { tokio::time::sleep(pause).await });
+        Ok(())
+    }
+}
+
+/// Work that could not be done for want of an answer.
+pub(super) fn network(message: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Network { message: message.into(), source: Some(why.into()) }
+}
+
+fn silence() -> Trouble {
+    Trouble::passing(format!("nothing came for {} seconds", SILENCE.as_secs()))
+}
+
+fn seconds(asked: Option<u64>) -> Option<Duration> {
+    asked.map(|seconds| Duration::from_secs(seconds).min(MAX_PAUSE))
+}
+
+/// What a registry says of an error, short and without what a terminal would obey.
+fn told(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Envelope {
+        errors: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        code: String,
+        #[serde(default)]
+        message: Option<String>,
+    }
+    let Ok(Envelope { errors }) = serde_json::from_slice(body) else { return String::new() };
+    let Some(first) = errors.into_iter().next() else { return String::new() };
+    let text = [first.code, first.message.unwrap_or_default()].join(" ");
+    let text: String = text.trim().chars().take(200).collect();
+    format!(" ({})", text.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn what_a_registry_says_is_cut_and_escaped() {
+        assert_eq!(told(br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m"}]}"#), r" (DENIED no\u{1b}[31m)");
+        assert_eq!(told(br#"{"errors":[{"code":"X"}]}"#), " (X)");
+        assert_eq!((told(b"<html>"), told(br#"{"errors":[]}"#)), (String::new(), String::new()));
+        let long = format!(r#"{{"errors":[{{"code":"{}"}}]}}"#, "x".repeat(9999));
+        assert_eq!(told(long.as_bytes()).len(), 203);
+    }
+}
