@@ -61,7 +61,7 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
         let help = "`host/repository:tag`, or `host/repository@sha256:…` for these very bytes";
         return Err(Error::usage_help(format!("`{reference}` names neither a tag nor a digest"), help));
     };
-    let mut registry = options.reach.registry(&reference)?;
+    let mut registry = options.reach.registry(&reference, Direction::Download)?;
     let fetched = registry
         .manifest(&reference.repository, &wanted)?
         .ok_or_else(|| Error::Network { message: format!("the registry has no `{reference}`"), source: None })?;

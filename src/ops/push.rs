@@ -116,7 +116,7 @@ impl Pusher {
             }
             Target::One(reference) | Target::Below(reference) => reference,
         };
-        let registry = options.reach.registry(reference)?;
+        let registry = options.reach.registry(reference, Direction::Upload)?;
         Ok(Self { target, registry, options, known: BTreeMap::new(), pushed: BTreeMap::new() })
     }
 

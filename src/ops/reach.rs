@@ -20,12 +20,13 @@ pub struct Reach {
 
 impl Reach {
     /// The registry that holds this.
-    pub(crate) fn registry(&self, reference: &Reference) -> Result<Registry> {
+    pub(crate) fn registry(&self, reference: &Reference, direction: Direction) -> Result<Registry> {
         Registry::new(&Connection {
             host: reference.host.clone(),
             plain_http: self.plain_http || (reference.is_loopback() && self.ca_file.is_none()),
             ca_file: self.ca_file.clone(),
             docker_config: self.docker_config.clone(),
+            push: direction == Direction::Upload,
         })
     }
 }

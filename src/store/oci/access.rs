@@ -126,7 +126,7 @@ impl Access {
             }
         };
         request = request.header("accept", "application/json");
-        let response = http.send(request, &AtomicU64::new(0), &mut |_| {})?;
+        let response = http.send(request, 0, &AtomicU64::new(0), &mut |_| {})?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => return Err(self.refused()),
@@ -151,4 +151,35 @@ fn basic(credentials: &Credentials) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&text).ok()?;
     header.set_sensitive(true);
     Some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Challenge, Connection, Credentials, Http, Trouble, basic};
+
+    /// The registry names the token service, so a registry (or whoever is in between) could name any.
+    #[test]
+    fn no_login_goes_out_in_the_clear() {
+        let http = Http::new(None).unwrap();
+        let connection = Connection { host: "registry.example".into(), ..Connection::default() };
+        for realm in ["http://127.0.0.1:9/token", "https://me:it@127.0.0.1:9/", "ftp://127.0.0.1/", "token", ""] {
+            let challenge = Challenge::Bearer { realm: realm.into(), service: None };
+            let asked = Access::new(&connection).gain(&http, &[challenge], "repository:a:pull");
+            let Err(Trouble::Lasting(why)) = asked else { panic!("{realm} was asked") };
+            assert!(why.starts_with("the registry names a token service that"), "{realm}: {why}");
+        }
+        // The same place is fine for a registry that is itself reached so: nobody listens there, which is another matter.
+        let plain = Connection { plain_http: true, ..connection };
+        let challenge = Challenge::Bearer { realm: "http://127.0.0.1:9/token".into(), service: None };
+        let asked = Access::new(&plain).gain(&http, &[challenge], "repository:a:pull");
+        assert!(matches!(asked, Err(Trouble::Passing { .. })));
+    }
+
+    #[test]
+    fn a_password_is_shown_as_the_standard_has_it_and_never_printed() {
+        let header =
+            basic(&Credentials::Password { user: "me".into(), password: "hunter2".to_owned().into() }).unwrap();
+        assert_eq!(header.to_str().unwrap(), "Basic bWU6aHVudGVyMg==");
+        assert_eq!(format!("{header:?}"), "Sensitive");
+    }
 }

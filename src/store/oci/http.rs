@@ -17,6 +17,8 @@ use crate::store::fs;
 
 /// For how long nothing may happen.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Bytes that a registry hashes and stores in a second, at least.
+const HASHED: u64 = 16 << 20;
 /// For how long a connection may be tried.
 const CONNECT: Duration = Duration::from_secs(20);
 /// How often whoever watches an upload is told.
@@ -114,13 +116,16 @@ impl Http {
         &self.client
     }
 
-    /// Sends a request and waits for the head of its answer, as long as something moves. `sent` is how far the body is.
+    /// Sends a request and waits for the head of its answer, as long as something moves. `size` is that of the body, which
+    /// a registry may hash once more before it answers; `sent` is how far it is.
     pub(super) fn send(
         &self,
         request: RequestBuilder,
+        size: u64,
         sent: &AtomicU64,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Response, Trouble> {
+        let patience = SILENCE + Duration::from_secs(size / HASHED);
         self.runtime.block_on(async {
             let mut sending = std::pin::pin!(request.send());
             let (mut before, mut silent) = (0, Duration::ZERO);
@@ -134,7 +139,7 @@ impl Http {
                             watch(now);
                         }
                         before = now;
-                        if silent >= SILENCE {
+                        if silent >= patience {
                             return Err(silence());
                         }
                     }

@@ -45,4 +45,6 @@ pub struct Connection {
     pub ca_file: Option<PathBuf>,
     /// Docker's `config.json`, which says how to log in.
     pub docker_config: Option<PathBuf>,
+    /// Shall anything be put into it? Else the right to read is all that is asked for.
+    pub push: bool,
 }

@@ -45,6 +45,7 @@ pub struct Registry {
     base: Url,
     access: Access,
     host: String,
+    push: bool,
 }
 
 /// A request that can be sent again.
@@ -81,12 +82,12 @@ impl Registry {
         let base = Url::parse(&format!("{scheme}://{host}/v2/"))
             .map_err(|_| Error::usage(format!("`{}` is no host of a registry", connection.host)))?;
         let http = Http::new(connection.ca_file.as_deref())?;
-        Ok(Self { http, base, access: Access::new(connection), host: connection.host.clone() })
+        Ok(Self { http, base, access: Access::new(connection), host: connection.host.clone(), push: connection.push })
     }
 
     /// Has this repository the blob?
     pub fn has(&mut self, repository: &str, digest: Sha256) -> Result<bool> {
-        let ask = Ask::new(Method::HEAD, self.url(repository, "blobs", &named(digest))?, &pull(repository));
+        let ask = Ask::new(Method::HEAD, self.url(repository, "blobs", &named(digest))?, &self.scope(repository));
         self.again(&format!("cannot ask `{}/{repository}` for a blob", self.host), |it| {
             let response = it.ask(&ask, &mut |_| {})?;
             match response.status() {
@@ -106,19 +107,33 @@ impl Registry {
         from: Option<&str>,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Arrival> {
-        let mut begin = self.url(repository, "blobs", "uploads/")?;
-        let mut scope = format!("repository:{repository}:pull,push");
-        if let Some(from) = from {
-            begin.query_pairs_mut().append_pair("mount", &named(digest)).append_pair("from", from);
-            scope.push_str(&format!(" {}", pull(from)));
-        }
-        let begin = Ask::new(Method::POST, begin, &scope).with(CONTENT_LENGTH, "0");
+        let begin = self.url(repository, "blobs", "uploads/")?;
+        let scope = self.scope(repository);
+        let mut from = from;
         self.again(&format!("cannot push to `{}/{repository}`", self.host), |it| {
-            let response = it.ask(&begin, &mut |_| {})?;
-            match response.status() {
-                StatusCode::CREATED if from.is_some() => return Ok(Arrival::Mounted),
-                StatusCode::ACCEPTED => {}
-                _ => return Err(it.http.refusal(response)),
+            let mut begun = None;
+            if let Some(other) = from.take() {
+                let mut mount = begin.clone();
+                mount.query_pairs_mut().append_pair("mount", &named(digest)).append_pair("from", other);
+                let scope = format!("{scope} repository:{other}:pull");
+                let mount = Ask::new(Method::POST, mount, &scope).with(CONTENT_LENGTH, "0");
+                // It may not be allowed, or not be known: then the blob is sent as if it were nowhere.
+                match it.ask(&mount, &mut |_| {}) {
+                    Ok(response) if response.status() == StatusCode::CREATED => return Ok(Arrival::Mounted),
+                    Ok(response) if response.status() == StatusCode::ACCEPTED => begun = Some(response),
+                    Err(Trouble::Fault(error)) => return Err(Trouble::Fault(error)),
+                    _ => {}
+                }
+            }
+            let response = match begun {
+                Some(response) => response,
+                None => {
+                    let begin = Ask::new(Method::POST, begin.clone(), &scope).with(CONTENT_LENGTH, "0");
+                    it.ask(&begin, &mut |_| {})?
+                }
+            };
+            if response.status() != StatusCode::ACCEPTED {
+                return Err(it.http.refusal(response));
             }
             let mut to = it.location(response.headers())?;
             to.query_pairs_mut().append_pair("digest", &named(digest));
@@ -184,7 +199,7 @@ impl Registry {
         watch: &mut dyn FnMut(u64),
     ) -> Result<(), Trouble> {
         let url = self.url(repository, "blobs", &named(digest)).map_err(Trouble::Fault)?;
-        let mut ask = Ask::new(Method::GET, url, &pull(repository));
+        let mut ask = Ask::new(Method::GET, url, &self.scope(repository));
         if !part.is_empty() {
             ask = ask.with(RANGE, format!("bytes={}-", part.len()));
         }
@@ -215,7 +230,7 @@ impl Registry {
 
     /// The manifest of this tag or digest; `None` where there is none.
     pub fn manifest(&mut self, repository: &str, wanted: &str) -> Result<Option<Fetched>> {
-        let ask = Ask::new(Method::GET, self.url(repository, "manifests", wanted)?, &pull(repository));
+        let ask = Ask::new(Method::GET, self.url(repository, "manifests", wanted)?, &self.scope(repository));
         let ask = ask.with(ACCEPT, MANIFESTS);
         let found = self.again(&format!("cannot read `{}/{repository}`", self.host), |it| {
             let response = it.ask(&ask, &mut |_| {})?;
@@ -244,7 +259,7 @@ impl Registry {
     pub fn put_manifest(&mut self, repository: &str, wanted: &str, media_type: &str, bytes: &[u8]) -> Result<bool> {
         let url = self.url(repository, "manifests", wanted)?;
         let content = Content::Memory(bytes.into());
-        let ask = Ask::new(Method::PUT, url, &format!("repository:{repository}:pull,push"))
+        let ask = Ask::new(Method::PUT, url, &self.scope(repository))
             .with(CONTENT_TYPE, media_type)
             .with(CONTENT_LENGTH, bytes.len().to_string())
             .sending(&content, bytes.len() as u64);
@@ -297,7 +312,7 @@ impl Registry {
                 }
                 None => request,
             };
-            let response = self.http.send(request, &sent, watch)?;
+            let response = self.http.send(request, ask.body.map_or(0, |(_, size)| size), &sent, watch)?;
             if response.status() != StatusCode::UNAUTHORIZED || !to_us || !ours(response.url()) {
                 return Ok(response);
             }
@@ -320,6 +335,11 @@ impl Registry {
         url.map_err(|_| Error::usage(format!("`{repository}` is no repository")))
     }
 
+    /// What is asked for the right to do.
+    fn scope(&self, repository: &str) -> String {
+        format!("repository:{repository}:{}", if self.push { "pull,push" } else { "pull" })
+    }
+
     /// Where an upload goes on.
     fn location(&self, headers: &HeaderMap) -> Result<Url, Trouble> {
         let told = headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -335,10 +355,6 @@ impl Registry {
 
 fn named(digest: Sha256) -> String {
     format!("sha256:{digest}")
-}
-
-fn pull(repository: &str) -> String {
-    format!("repository:{repository}:pull")
 }
 
 /// `bytes 7-9/10`
