@@ -5,7 +5,7 @@ use std::process::Command;
 use expert_build::format::segment::Compression;
 
 use crate::packages::{Native, key, noise};
-use crate::proxy::{Action, Proxy};
+use crate::proxy::{Action, Proxy, reply};
 use crate::server::{Server, find};
 use crate::space::Space;
 
@@ -54,6 +54,26 @@ fn equal_layers_are_sent_once() {
         space.run(&format!("pull {to}{name}:1.2.3 -o out")).ok();
         let same = std::fs::read(space.path(&format!("out/{name}.expert"))).unwrap();
         assert!(same == std::fs::read(space.path(&format!("{name}.expert"))).unwrap());
+    }
+}
+
+/// Who may not read the other repository, or asks a registry that takes nothing over, sends the blob.
+#[test]
+fn what_is_not_taken_over_is_sent() {
+    let Some(server) = Server::start() else { return };
+    let space = Space::new();
+    space.package("one.expert", Compression::Gzip, false);
+    space.package("two.expert", Compression::Gzip, false);
+    for (place, answer) in [("a", "403 Forbidden"), ("b", "405 Method Not Allowed"), ("c", "401 Unauthorized")] {
+        let proxy = Proxy::start(server.port, move |request| match request.path.contains("mount=") {
+            true => Action::Reply(reply(answer, &[], b"")),
+            false => Action::Pass,
+        });
+        let to = format!("{}/{place}/", proxy.host());
+        let run = space.run(&format!("push {to} one.expert two.expert")).ok();
+        assert!(!run.stderr.contains("another repository"), "{}", run.stderr);
+        assert!(proxy.seen().iter().any(|request| request.path.contains("mount=")));
+        space.run(&format!("pull {to}two:1.2.3 -o out-{place}")).ok();
     }
 }
 
