@@ -42,7 +42,7 @@ pub struct FileSlot {
     pub stat: Stat,
     digest: OnceLock<Digest>,
     sha256: OnceLock<Sha256>,
-    content: Mutex<Option<Arc<[u8]>>>,
+    content: Mutex<Option<Arc<Vec<u8>>>>,
     packed: Mutex<Option<Arc<Packed>>>,
     /// Microseconds that packing it took, now or when the cache got it.
     pub packing_us: AtomicU64,
@@ -120,7 +120,7 @@ impl FileSlot {
     }
 
     /// Its content, read now or kept from before. For small files.
-    pub fn content(&self) -> Result<(Arc<[u8]>, u64)> {
+    pub fn content(&self) -> Result<(Arc<Vec<u8>>, u64)> {
         let mut kept = self.lock();
         if let Some(content) = &*kept {
             return Ok((Arc::clone(content), 0));
@@ -133,17 +133,17 @@ impl FileSlot {
         self.set_digest(Digest::of(&bytes))?;
         self.set_sha256(Sha256::of(&bytes))?;
         let read = bytes.len() as u64;
-        let content: Arc<[u8]> = bytes.into();
+        let content = Arc::new(bytes);
         *kept = Some(Arc::clone(&content));
         Ok((content, read))
     }
 
     /// The content, if it is kept.
-    pub fn kept(&self) -> Option<Arc<[u8]>> {
+    pub fn kept(&self) -> Option<Arc<Vec<u8>>> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<[u8]>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Vec<u8>>>> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -128,7 +128,7 @@ fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch
                 .get(file)
                 .ok_or_else(|| Error::Bug("the expert's files are not those of the plan".into()))?;
             if slot.is_small() {
-                return hash::small(slot);
+                return hash::small(slot, packages.then_some(job.target.codec), context, scratch);
             }
             let all_cached = open.packages.iter().all(|p| matches!(p.cached.get(), Some(Some(_))));
             if all_cached {

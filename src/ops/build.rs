@@ -180,6 +180,7 @@ pub fn build(
         flights: Flights::default(),
         limits,
         written: std::sync::Mutex::default(),
+        companions: std::sync::Mutex::default(),
     };
     let mut records: BTreeMap<String, Finished> = BTreeMap::new();
     let mut settings = BTreeSet::new();

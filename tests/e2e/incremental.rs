@@ -214,3 +214,27 @@ fn a_new_version_leaves_the_old_package_where_it_is() {
     assert_eq!(space.read(PACKAGE), old);
     assert!(!paths(&space.read("experts/a/weights/a.v1.1.0.expert")).iter().any(|path| path.contains(".expert")));
 }
+
+/// Experts of one base model share its tokenizer: it is parsed once, and what it says counts for each of them.
+#[test]
+fn a_shared_tokenizer_is_read_into_once_and_judged_for_every_expert() {
+    let words: Vec<String> = (0..90_000).map(|i| format!("\"word{i}\":{i}")).collect();
+    let tokenizer = format!("{{\"model\":{{\"vocab\":{{{}}}}}}}", words.join(","));
+    assert!(tokenizer.len() > 1 << 20, "large enough to be packed by itself");
+    let names = ["a", "b", "c", "d"];
+    let space = Space::with(&names.map(|name| Expert::lora(name).file("tokenizer.json", &tokenizer)));
+    let tables = names.map(|name| {
+        format!("[[expert]]\npath = \"experts/{name}\"\n[expert.model.\"tiny\"]\nconfig = \"config.json\"\n")
+    });
+    space.write("Expertfile.toml", tables.concat());
+    space.write("config.json", "{\"model_type\":\"qwen3\",\"hidden_size\":8,\"vocab_size\":1000}");
+    for jobs in ["-j 1", "-j 4", "-j 1 --force"] {
+        let ran = space.run(&format!("build {jobs} --message-format json"));
+        let told = ran.stdout.lines().filter(|line| line.contains("the tokenizer has 90000 tokens")).count();
+        assert_eq!(told, names.len(), "{}", ran.shown());
+        for path in space.packages().into_keys().collect::<Vec<_>>() {
+            space.remove(&path);
+        }
+        std::fs::remove_dir_all(space.outer("cache")).expect("the cache can be removed");
+    }
+}

@@ -9,6 +9,8 @@ use crate::check::adapter_observed::Observed;
 use crate::check::{companions, grammar, soft_prompt, tensors};
 use crate::engine::files::FileSlot;
 use crate::engine::layout::Role;
+use crate::engine::survey::SMALL;
+use crate::engine::tasks::Context;
 use crate::engine::tasks::hash::read_at;
 use crate::format::adapter_config::AdapterConfig;
 use crate::format::safetensors::{Header, Scan, is_lfs_pointer};
@@ -43,22 +45,31 @@ pub struct Facts {
     /// PEFT's configurations.
     pub configs: BTreeMap<RelPath, ConfigFact>,
     /// Licence texts.
-    pub licences: Vec<(RelPath, Arc<[u8]>)>,
+    pub licences: Vec<(RelPath, Arc<Vec<u8>>)>,
     /// Tokens of each tokenizer.json.
     pub tokens: BTreeMap<RelPath, u64>,
 }
 
 impl Facts {
     /// Reads what is to be known of a file, and tells what is wrong with it. Returns the bytes read.
-    pub fn read(&mut self, slot: &FileSlot, found: &mut Vec<Diagnostic>) -> Result<u64> {
+    pub fn read(&mut self, slot: &FileSlot, context: &Context<'_>, found: &mut Vec<Diagnostic>) -> Result<u64> {
         let path = slot.path.as_str();
+        let companion = matches!(slot.role, Role::Json) && slot.stat.size > SMALL;
+        if companion && let Some(tokens) = slot.digest().and_then(|digest| context.companion(&digest)) {
+            self.tokens.extend(tokens.map(|tokens| (slot.path.clone(), tokens)));
+            return Ok(0);
+        }
         if slot.is_small() {
             let (bytes, read) = slot.content()?;
             if let Some(pointer) = is_lfs_pointer(&bytes) {
                 found.push(lfs(path, pointer.size));
                 return Ok(read);
             }
+            let before = found.len();
             self.small(slot, &bytes, found);
+            if let Some(digest) = slot.digest().filter(|_| companion && found.len() == before) {
+                context.found_good(digest, self.tokens.get(&slot.path).copied());
+            }
             return Ok(read);
         }
         match &slot.role {
@@ -77,7 +88,7 @@ impl Facts {
         }
     }
 
-    fn small(&mut self, slot: &FileSlot, bytes: &Arc<[u8]>, found: &mut Vec<Diagnostic>) {
+    fn small(&mut self, slot: &FileSlot, bytes: &Arc<Vec<u8>>, found: &mut Vec<Diagnostic>) {
         let path = slot.path.as_str();
         match &slot.role {
             Role::Weights(_) => {

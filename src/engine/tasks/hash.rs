@@ -15,6 +15,7 @@ use crate::engine::layout::Role;
 use crate::engine::record::{FileResult, PackedSegment, decode, encode};
 use crate::engine::scratch::Scratch;
 use crate::engine::stream::{Passed, Sinks, Source, pass};
+use crate::engine::survey::SMALL;
 use crate::engine::tasks::{Context, Done};
 use crate::format::safetensors::{Header, Scan, ScanReport};
 use crate::format::segment::{Codec, SEGMENT, Segment};
@@ -23,13 +24,24 @@ use crate::store::{ActionKey, BlobWriter};
 /// Packed bytes up to this length stay inside the package's record: a file of their own would take as much room.
 const INLINE: usize = 4096;
 
-/// Hashes a small file.
-pub fn small(slot: &FileSlot) -> Result<Done> {
+/// Hashes a small file. One that is packed by itself, as big ones are, is not kept if the cache and this run know all
+/// of it: a hundred experts share a tokenizer of 11 MiB.
+pub fn small(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    let mut done = Done::new(Status::Cached);
     if slot.digest().is_some() {
-        return Ok(Done::new(Status::Cached));
+        return Ok(done);
+    }
+    if let Some(codec) = codec.filter(|_| slot.stat.size > SMALL && context.knows_companion_of(slot.stat.size))
+        && context.result(hint_key(slot).map_err(|e| slot.blame(e))?, &mut done)?.is_some()
+    {
+        let digest = digest_alone(slot, context, scratch, &mut done).map_err(|e| slot.blame(e))?;
+        let key = KeyText::file(&digest, codec).key();
+        if context.companion(&digest).is_some() && take_cached(slot, key, digest, context, &mut done)? {
+            return Ok(done);
+        }
     }
     let (_, read) = slot.content()?;
-    Ok(Done { bytes_read: read, ..Done::new(Status::Done) })
+    Ok(Done { bytes_read: done.bytes_read + read, status: Status::Done, ..done })
 }
 
 /// Hashes a big file; with a codec, its packed bytes are in the cache afterwards.

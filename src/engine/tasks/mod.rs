@@ -1,6 +1,6 @@
 //! What each kind of task does. A task takes what earlier tasks left in its job, and leaves what later ones need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::base::event::Status;
@@ -33,6 +33,9 @@ pub struct Context<'a> {
     pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
     pub written: Mutex<BTreeSet<Digest>>,
+    /// Big JSON companions that were found good in this run, with the tokens that they speak of: experts of one base model
+    /// share its tokenizer, and parsing it costs more than all else that is done with it.
+    pub companions: Mutex<BTreeMap<Digest, Option<u64>>>,
 }
 
 /// What a task reports.
@@ -101,6 +104,22 @@ impl Context<'_> {
             let cause = std::error::Error::source(&e).map_or_else(String::new, |cause| format!(": {cause}"));
             done.notices.push(format!("a result was not kept in the cache: {e}{cause}"));
         }
+    }
+
+    /// What this run knows of a big JSON companion: `None` where it was not looked into yet, or is not good.
+    pub fn companion(&self, digest: &Digest) -> Option<Option<u64>> {
+        self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(digest).copied()
+    }
+
+    /// Is there a good one of this size?
+    pub fn knows_companion_of(&self, size: u64) -> bool {
+        let known = self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.keys().any(|digest| digest.size() == size)
+    }
+
+    /// Remembers that a JSON companion is good.
+    pub fn found_good(&self, digest: Digest, tokens: Option<u64>) {
+        self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, tokens);
     }
 
     /// Remembers that this run wrote a blob.

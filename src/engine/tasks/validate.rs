@@ -36,7 +36,7 @@ pub fn headers(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scra
     }
     let (mut facts, mut found) = (Facts::default(), Vec::new());
     for slot in &open.files {
-        done.bytes_read += facts.read(slot, &mut found)?;
+        done.bytes_read += facts.read(slot, context, &mut found)?;
     }
     if let Some(manifest) = &open.survey.manifest {
         agreement(job, open, manifest, &facts, &mut found);
@@ -213,7 +213,7 @@ fn cached(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, 
     }
     for slot in &open.files {
         if slot.is_small() {
-            done.bytes_read += hash::small(slot)?.bytes_read;
+            done.bytes_read += hash::small(slot, Some(job.target.codec), context, scratch)?.bytes_read;
         } else {
             hash::digest_if_hinted(slot, context, scratch, done)?;
         }

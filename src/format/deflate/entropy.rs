@@ -43,7 +43,7 @@ pub(crate) fn write(source: &[u8], histogram: &Histogram, writer: &mut BitWriter
     }
     codes.begin(writer);
     writer.room((bits / 8) as usize + 8);
-    literals(source, &table(&codes), writer);
+    literals(source, &codes, writer);
     codes.end(writer);
     true
 }
@@ -53,33 +53,62 @@ fn table(codes: &Codes) -> [u32; 256] {
     std::array::from_fn(|byte| u32::from(codes.litlen[byte]) << 8 | u32::from(codes.litlen_len[byte]))
 }
 
-/// Codes every byte of `source`. Pairs are joined first and then pairs of pairs, so that only one
-/// shift in four symbols waits for the one before.
-#[inline(always)]
-fn literals(source: &[u8], table: &[u32; 256], writer: &mut BitWriter<'_>) {
-    let (room, mut bits, mut held) = writer.open();
-    let mut at = 0;
-    let code = |byte: u8| {
-        let entry = u64::from(table[usize::from(byte)]);
-        (entry >> 8, entry & 0xff)
-    };
-    let mut words = source.chunks_exact(4);
-    for word in words.by_ref() {
-        let [(a, a_len), (b, b_len), (c, c_len), (d, d_len)] =
-            [code(word[0]), code(word[1]), code(word[2]), code(word[3])];
-        let (ab, ab_len) = (a | b << a_len, a_len + b_len);
-        let (cd, cd_len) = (c | d << c_len, c_len + d_len);
-        bits |= (ab | cd << ab_len) << held;
-        held += (ab_len + cd_len) as u32;
-        room[at..at + 8].copy_from_slice(&bits.to_le_bytes());
-        at += (held >> 3) as usize;
-        bits >>= held & 0x38;
-        held &= 7;
+/// Bits that are not yet a whole byte, and how many bytes were written: the state of a loop, in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bits {
+    pub(super) bits: u64,
+    pub(super) held: u32,
+    pub(super) at: usize,
+}
+
+impl Bits {
+    /// Adds up to 56 bits; fewer than 8 stay. `room` ends eight bytes or more after what is written.
+    #[inline(always)]
+    pub(super) fn push(&mut self, value: u64, len: u32, room: &mut [u8]) {
+        self.bits |= value << self.held;
+        self.held += len;
+        room[self.at..self.at + 8].copy_from_slice(&self.bits.to_le_bytes());
+        self.at += (self.held >> 3) as usize;
+        self.bits >>= self.held & 0x38;
+        self.held &= 7;
     }
-    writer.resume(at, bits, held);
-    for byte in words.remainder() {
-        let (code, len) = code(*byte);
+}
+
+/// Codes every byte of `source`, by the widest means that the processor has.
+fn literals(mut source: &[u8], codes: &Codes, writer: &mut BitWriter<'_>) {
+    let table = table(codes);
+    let (room, bits, held) = writer.open();
+    let mut state = Bits { bits, held, at: 0 };
+    #[cfg(target_arch = "x86_64")]
+    if let Some(tables) = super::wide::Tables::new(&codes.litlen, &codes.litlen_len) {
+        source = &source[tables.code(source, room, &mut state)..];
+    }
+    let rest = fours(source, &table, room, &mut state);
+    writer.resume(state.at, state.bits, state.held);
+    for byte in rest {
+        let (code, len) = entry(&table, *byte);
         writer.put(code, len as u32);
     }
     writer.flush();
+}
+
+#[inline(always)]
+fn entry(table: &[u32; 256], byte: u8) -> (u64, u64) {
+    let entry = u64::from(table[usize::from(byte)]);
+    (entry >> 8, entry & 0xff)
+}
+
+/// Codes four bytes at a time and returns what is left. Pairs are joined first and then pairs of pairs, so that only one
+/// shift in four symbols waits for the one before.
+pub(super) fn fours<'s>(source: &'s [u8], table: &[u32; 256], room: &mut [u8], bits: &mut Bits) -> &'s [u8] {
+    let mut state = *bits;
+    let (words, rest) = source.as_chunks::<4>();
+    for word in words {
+        let [(a, a_len), (b, b_len), (c, c_len), (d, d_len)] = word.map(|byte| entry(table, byte));
+        let (ab, ab_len) = (a | b << a_len, a_len + b_len);
+        let (cd, cd_len) = (c | d << c_len, c_len + d_len);
+        state.push(ab | cd << ab_len, (ab_len + cd_len) as u32, room);
+    }
+    *bits = state;
+    rest
 }

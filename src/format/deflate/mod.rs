@@ -17,6 +17,8 @@ mod matcher;
 mod optimal;
 mod price;
 mod tokens;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::entropy::Histogram;
