@@ -1,5 +1,6 @@
 //! `pull`: a package out of a registry, verified before it is at its place; what was received is not asked for again.
 //!
+//! Whose signature counts is asked of the manifest first, which is small, and then of the package.
 //! A ModelPack is made to a package again, of its files and of what its annotations say, and must have the very hash of
 //! the package that was pushed.
 
@@ -11,7 +12,10 @@ use serde::Serialize;
 use crate::base::event::{Direction, Observer, Transfer};
 use crate::base::{Error, Event, Result, Sha256};
 use crate::format::archive::Writer;
+use crate::format::integrity::{Integrity, MANIFEST};
+use crate::format::json;
 use crate::format::oci::{Descriptor, Form, Index, Manifest, ModelFile, Rebuild, Reference, Stored, stored};
+use crate::format::signature::PublicKey;
 use crate::ops::reach::{Progress, Reach};
 use crate::ops::sign::{Tee, beside};
 use crate::ops::verify::{self, ProblemKind, Report, SignatureReport, verify};
@@ -66,8 +70,8 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
         .manifest(&reference.repository, &wanted)?
         .ok_or_else(|| Error::Network { message: format!("the registry has no `{reference}`"), source: None })?;
     let wrong = |what: &dyn std::fmt::Display| Error::integrity(format!("`{reference}`: {what}"));
-    let stored = match Manifest::read(&fetched.bytes) {
-        Ok(manifest) => stored(&manifest).map_err(|e| wrong(&e))?,
+    let (stored, config) = match Manifest::read(&fetched.bytes) {
+        Ok(manifest) => (stored(&manifest).map_err(|e| wrong(&e))?, manifest.config),
         Err(fault) => match Index::read(&fetched.bytes) {
             Ok(index) => {
                 let what = format!("it is a list of {} manifests: name one by its digest", index.manifests.len());
@@ -76,14 +80,15 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
             Err(_) => return Err(wrong(&fault)),
         },
     };
-    let (form, title, sha256, bytes, needed) = match &stored {
+    let (form, title, sha256, bytes, needed, config) = match &stored {
         Stored::Package { layer, title } => {
             let title = title.clone().map_err(|e| wrong(&e))?;
-            (Form::Package, title, layer.digest, layer.size, Some(layer.size))
+            (Form::Package, title, layer.digest, layer.size, Some(layer.size), Some((config.digest, config.size)))
         }
         Stored::ModelPack { files, rebuild } => {
             let sizes = files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
-            (Form::ModelPack, rebuild.title.clone(), rebuild.sha256, rebuild.size, sizes)
+            let config = files.iter().find(|file| file.path.as_str() == MANIFEST).map(|file| (file.digest, file.size));
+            (Form::ModelPack, rebuild.title.clone(), rebuild.sha256, rebuild.size, sizes, config)
         }
     };
     let most = options.verify.limits.max_size;
@@ -104,6 +109,10 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
     };
     if is_there(&target, sha256, options.force)? {
         return Ok(pulled(verified(&target, &reference, &options.verify)?, 0, true));
+    }
+    let config = config.ok_or_else(|| wrong(&"it has no `manifest.json`"))?;
+    if let Some(what) = not_vouched(&mut registry, &reference, config, &options.verify)? {
+        return Err(wrong(&what));
     }
     let parts = Parts::open(&options.folder, fetched.sha256)?;
     let mut progress = Progress::new(observer, &reference, Direction::Download);
@@ -145,6 +154,30 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
     parts.place(&made, &target)?;
     output::write(&checksum, format!("{sha256}  {title}\n").as_bytes())?;
     Ok(pulled(report, received, false))
+}
+
+/// What speaks against a package by its manifest alone, so that nobody waits for gigabytes to be refused. Only what is
+/// received in the end is believed.
+fn not_vouched(
+    registry: &mut Registry,
+    reference: &Reference,
+    manifest: (Sha256, u64),
+    options: &verify::Options,
+) -> Result<Option<String>> {
+    if !options.require_signature && options.trusted.is_empty() {
+        return Ok(None);
+    }
+    let bytes = registry.read(&reference.repository, manifest, options.limits.max_manifest)?;
+    // What cannot be read is told when all of it is here.
+    let integrity = json::parse(&bytes).ok().and_then(|manifest| Integrity::read(&manifest)).unwrap_or_default();
+    let key = integrity.pubkey.and_then(|key| PublicKey::read(key.as_bytes()).ok());
+    Ok(match key.filter(|_| integrity.signature.is_some()) {
+        None if options.require_signature => Some("the package is not signed, and a signature is required".into()),
+        Some(key) if !options.trusted.is_empty() && !options.trusted.iter().any(|trusted| trusted.key == key) => {
+            Some(format!("it is signed by `{key}`, which is not trusted"))
+        }
+        _ => None,
+    })
 }
 
 /// Is this very package there? Another file is in the way, unless it may be replaced.

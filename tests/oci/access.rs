@@ -1,6 +1,5 @@
 //! Who may: passwords, credential helpers, tokens, certificates; and where credentials go.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use expert_build::format::segment::Compression;
@@ -49,15 +48,21 @@ fn a_credential_helper_is_asked() {
     let host = server.host();
     space.write("home/.docker/config.json", br#"{"credsStore": "test"}"#);
     let helper = |script: &str| {
-        let path = space.write("bin/docker-credential-test", format!("#!/bin/sh\n{script}\n").as_bytes());
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by a process of its own: what another test's child has open for writing cannot be run.
+        std::fs::create_dir_all(space.path("bin")).unwrap();
+        let path = space.path("bin/docker-credential-test");
+        let text = format!("#!/bin/sh\n{script}\n");
+        let mut write = std::process::Command::new("/bin/sh");
+        write.args(["-c", r#"printf %s "$1" > "$2" && chmod 755 "$2""#, "write", &text]).arg(path);
+        assert!(write.status().unwrap().success());
         let mut command = space.command();
         command.env("PATH", format!("{}:/usr/bin:/bin", space.path("bin").display()));
         command.args(["push", &format!("{host}/sql:1"), "sql.expert"]);
         Run::of(script, &command.output().unwrap())
     };
-    helper("echo hunter2; echo locked >&2; exit 1").fails(3, "the helper `docker-credential-test` failed: locked");
-    helper("echo credentials not found in native keychain; exit 1").fails(3, "`docker login");
+    helper("read host; echo hunter2; echo locked >&2; exit 1")
+        .fails(3, "the helper `docker-credential-test` failed: locked");
+    helper("read host; echo credentials not found in native keychain; exit 1").fails(3, "`docker login");
     helper(&format!(r#"read host; [ "$host" = {host} ] && echo '{{"Username": "me", "Secret": "hunter2"}}'"#)).ok();
 }
 

@@ -78,6 +78,75 @@ fn a_pull_goes_on_where_the_server_died() {
     assert_eq!(space.files("out").len(), 2, "{:?}", space.files("out"));
 }
 
+/// Has something of a blob arrived?
+fn began(out: &std::path::Path) -> bool {
+    let folders = std::fs::read_dir(out).into_iter().flatten().flatten();
+    let mut files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    files.any(|file| file.metadata().is_ok_and(|meta| meta.len() > 0))
+}
+
+/// The one that is killed is ours.
+#[test]
+fn a_pull_goes_on_where_it_was_killed() {
+    let Some(server) = Server::start() else { return };
+    let ours: Arc<Mutex<Option<std::process::Child>>> = Arc::default();
+    let (dying, space) = (ours.clone(), Space::new());
+    let out = space.path("out");
+    let rule = once(
+        |r| r.is("GET", "/blobs/"),
+        move || {
+            let (dying, out) = (dying.clone(), out.clone());
+            Action::CutDownload(
+                1_500_000,
+                Box::new(move || {
+                    while !began(&out) {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                    // The lock is held until the child is there to be killed.
+                    dying.lock().unwrap().as_mut().unwrap().kill().unwrap();
+                }),
+            )
+        },
+    );
+    let proxy = Proxy::start(server.port, rule);
+    let bytes = space.big_package("sql.expert");
+    let to = format!("{}/sql:1", proxy.host());
+    space.run(&format!("push {to} sql.expert")).ok();
+    let mut slot = ours.lock().unwrap();
+    *slot = Some(space.command().args(["pull", &to, "-o", "out"]).spawn().unwrap());
+    drop(slot);
+    let ended = loop {
+        if let Some(status) = ours.lock().unwrap().as_mut().unwrap().try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert!(!ended.success() && !space.path("out/sql.expert").exists(), "{ended}");
+    proxy.seen();
+    space.run(&format!("pull {to} -o out")).ok();
+    assert!(std::fs::read(space.path("out/sql.expert")).unwrap() == bytes);
+    assert!(proxy.seen().iter().any(|request| request.header("range").is_some()));
+    assert_eq!(space.files("out").len(), 2, "{:?}", space.files("out"));
+}
+
+/// Proxies of the environment are for other machines.
+#[test]
+fn a_proxy_is_used_but_not_for_this_machine() {
+    let Some(server) = Server::start() else { return };
+    let between = Proxy::start(0, |_| Action::Reply(reply("404 Not Found", &[], b"")));
+    let space = Space::new();
+    space.big_package("sql.expert");
+    let run = |line: &str| {
+        let mut command = space.command();
+        command.args(line.split(' ')).env("http_proxy", format!("http://{}", between.host()));
+        crate::space::Run::of(line, &command.output().unwrap())
+    };
+    run(&format!("push {}/sql:1 sql.expert", server.host())).ok();
+    assert_eq!(between.seen().len(), 0);
+    run("pull --plain-http registry.invalid:5000/sql:1").fails(3, "the registry has no");
+    assert!(between.seen()[0].path.starts_with("http://registry.invalid:5000/v2/"));
+}
+
 #[test]
 fn what_passes_is_tried_again_in_the_same_run() {
     let Some(server) = Server::start() else { return };

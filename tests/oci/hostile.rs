@@ -8,6 +8,30 @@ use crate::packages::Native;
 use crate::proxy::{Action, Proxy, reply};
 use crate::space::Space;
 
+/// The config is whatever a registry says: it may let a package be refused early, never be taken.
+#[test]
+fn a_config_that_lies_vouches_for_nothing() {
+    let space = Space::new();
+    let key = crate::packages::key(7);
+    let signed = Native::new(Compression::Gzip).entries(Some(&key)).swap_remove(0).1;
+    let package = Native::new(Compression::Gzip).bytes(None);
+    let mut document = manifest(&descriptor(&package));
+    document["config"] = descriptor(&signed);
+    let config = Sha256::of(&signed).hex();
+    let document = document.to_string().into_bytes();
+    let proxy = Proxy::start(0, move |request| {
+        let body = match &request.path {
+            path if path.contains("/manifests/") => &document,
+            path if path.contains(&config) => &signed,
+            _ => &package,
+        };
+        Action::Reply(reply("200 OK", &[], body))
+    });
+    let more = format!("--require-signature --key {}", key.public());
+    pull(&space, &proxy, &more).fails(5, "the package is not signed");
+    assert!(!space.path("deep/out/x.expert").exists());
+}
+
 /// A registry that has one manifest, and gives this blob whatever is asked for.
 fn registry(manifest: Vec<u8>, blob: Vec<u8>) -> Proxy {
     Proxy::start(0, move |request| {

@@ -160,7 +160,7 @@ mod tests {
     /// The registry names the token service, so a registry (or whoever is in between) could name any.
     #[test]
     fn no_login_goes_out_in_the_clear() {
-        let http = Http::new(None).unwrap();
+        let http = Http::new(None, true).unwrap();
         let connection = Connection { host: "registry.example".into(), ..Connection::default() };
         for realm in ["http://127.0.0.1:9/token", "https://me:it@127.0.0.1:9/", "ftp://127.0.0.1/", "token", ""] {
             let challenge = Challenge::Bearer { realm: realm.into(), service: None };

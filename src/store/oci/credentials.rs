@@ -62,7 +62,7 @@ fn trouble(error: &CredentialRetrievalError) -> Option<String> {
             let first: String = first.chars().take(200).collect();
             Some(format!("the helper `{helper}` failed: {}", first.trim().escape_debug()))
         }
-        E::HelperCommunicationError => Some("its credential helper cannot be run".into()),
+        E::HelperCommunicationError => Some("its credential helper cannot be run, or does not listen".into()),
         E::MalformedHelperResponse => Some("its credential helper answers nothing that can be read".into()),
         E::CredentialDecodingError => Some("its `auth` is not the base64 of a user and a password".into()),
         E::CredentialMismatchError => Some("its `auth` is not that of its `username` and `password`".into()),
@@ -82,7 +82,7 @@ mod tests {
             Ok(None) => Ok("none".into()),
             Ok(Some(Credentials::Password { user, password })) => Ok(format!("{user} {}", *password)),
             Ok(Some(Credentials::Identity(token))) => Ok(format!("token {}", *token)),
-            Err(e) => Err(crate::base::error::errors(e.diagnostics()).to_string() + &format!("{e} {:?}", e)),
+            Err(e) => Err(format!("{e:?}")),
         }
     }
 

@@ -74,11 +74,13 @@ impl Trouble {
 pub(super) struct Http {
     runtime: Runtime,
     client: Client,
+    silence: Duration,
 }
 
 impl Http {
-    /// With the certificates of the system and those of this file.
-    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self> {
+    /// With the certificates of the system and those of this file. The proxies that the environment names are for other
+    /// machines than this one.
+    pub(super) fn new(ca_file: Option<&Path>, is_this_machine: bool) -> Result<Self> {
         // Another part of the program may have named the same one before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
@@ -98,6 +100,9 @@ impl Http {
             .connect_timeout(CONNECT)
             .referer(false)
             .redirect(redirects);
+        if is_this_machine {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = ca_file {
             let (pem, _) = fs::read(path, MAX_CA)?
                 .ok_or_else(|| Error::io("read the certificates in", path, io::Error::from(io::ErrorKind::NotFound)))?;
@@ -109,7 +114,7 @@ impl Http {
             builder = builder.tls_certs_merge(read);
         }
         let client = builder.build().map_err(|e| network("cannot prepare for the network", e.without_url()))?;
-        Ok(Self { runtime, client })
+        Ok(Self { runtime, client, silence: SILENCE })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -125,7 +130,7 @@ impl Http {
         sent: &AtomicU64,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Response, Trouble> {
-        let patience = SILENCE + Duration::from_secs(size / HASHED);
+        let patience = self.silence + Duration::from_secs(size / HASHED);
         self.runtime.block_on(async {
             let mut sending = std::pin::pin!(request.send());
             let (mut before, mut silent) = (0, Duration::ZERO);
@@ -140,7 +145,7 @@ impl Http {
                         }
                         before = now;
                         if silent >= patience {
-                            return Err(silence());
+                            return Err(silence(patience));
                         }
                     }
                 }
@@ -156,8 +161,8 @@ impl Http {
     ) -> Result<(), Trouble> {
         self.runtime.block_on(async {
             loop {
-                match tokio::time::timeout(SILENCE, response.chunk()).await {
-                    Err(_) => return Err(silence()),
+                match tokio::time::timeout(self.silence, response.chunk()).await {
+                    Err(_) => return Err(silence(self.silence)),
                     Ok(Err(e)) => return Err(Trouble::of(e)),
                     Ok(Ok(None)) => return Ok(()),
                     Ok(Ok(Some(piece))) => each(&piece)?,
@@ -237,8 +242,8 @@ pub(super) fn network(message: &str, why: impl Into<Box<dyn std::error::Error + 
     Error::Network { message: message.into(), source: Some(why.into()) }
 }
 
-fn silence() -> Trouble {
-    Trouble::passing(format!("nothing came for {} seconds", SILENCE.as_secs()))
+fn silence(how_long: Duration) -> Trouble {
+    Trouble::passing(format!("nothing came for {} seconds", how_long.as_secs()))
 }
 
 fn seconds(asked: Option<u64>) -> Option<Duration> {
@@ -266,7 +271,55 @@ fn told(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::told;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    use super::{Http, Trouble, told};
+    use crate::store::oci::content::{Content, Pieces};
+
+    /// A server that says no more than this, and hangs up on nobody.
+    fn mute(says: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for mut client in listener.incoming().flatten() {
+                let _ = client.write_all(says);
+                open.push(client);
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn silence_ends() {
+        let mut http = Http::new(None, true).unwrap();
+        http.silence = Duration::from_millis(300);
+        let is_silence =
+            |trouble: &Trouble| matches!(trouble, Trouble::Passing { why, .. } if why.contains("nothing came"));
+        let get = http.client().get(mute(b""));
+        assert!(is_silence(&http.send(get, 0, &AtomicU64::new(0), &mut |_| {}).err().unwrap()));
+        // An upload that nobody takes any more.
+        let sent = Arc::new(AtomicU64::new(0));
+        let content = Content::Memory(vec![0; 64 << 20].into());
+        let body = reqwest::Body::wrap_stream(tokio_stream::iter(Pieces::new(&content, 64 << 20, sent.clone())));
+        let put = http.client().put(mute(b"")).body(body);
+        let mut told = 0;
+        let stopped = http.send(put, 0, &sent, &mut |bytes| told = bytes);
+        assert!(is_silence(&stopped.err().unwrap()) && (1..64 << 20).contains(&told), "{told} bytes were taken");
+        // An answer that stops in the middle.
+        let get = http.client().get(mute(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"));
+        let response = http.send(get, 0, &AtomicU64::new(0), &mut |_| {}).ok().unwrap();
+        let mut half = Vec::new();
+        let stopped = http.pieces(response, &mut |piece| {
+            half.extend_from_slice(piece);
+            Ok(())
+        });
+        assert!(is_silence(&stopped.err().unwrap()) && half == b"half");
+    }
 
     #[test]
     fn what_a_registry_says_is_cut_and_escaped() {

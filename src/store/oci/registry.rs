@@ -81,7 +81,7 @@ impl Registry {
         let host = if connection.host == "docker.io" { "registry-1.docker.io" } else { &*connection.host };
         let base = Url::parse(&format!("{scheme}://{host}/v2/"))
             .map_err(|_| Error::usage(format!("`{}` is no host of a registry", connection.host)))?;
-        let http = Http::new(connection.ca_file.as_deref())?;
+        let http = Http::new(connection.ca_file.as_deref(), is_this_machine(&base))?;
         Ok(Self { http, base, access: Access::new(connection), host: connection.host.clone(), push: connection.push })
     }
 
@@ -181,11 +181,7 @@ impl Registry {
             let actual = part.sha256();
             part.restart()?;
             if !is_old {
-                return Err(Error::integrity(format!(
-                    "`{}/{repository}`: the registry sends other bytes than the manifest names: sha256:{actual}, not \
-                     sha256:{digest}",
-                    self.host
-                )));
+                return Err(self.other_bytes(repository, digest, actual));
             }
             is_old = false;
         }
@@ -226,6 +222,24 @@ impl Registry {
             watch(part.len());
             Ok(())
         })
+    }
+
+    /// A small blob, whole.
+    pub fn read(&mut self, repository: &str, (digest, size): (Sha256, u64), most: u64) -> Result<Vec<u8>> {
+        let message = format!("cannot pull from `{}/{repository}`", self.host);
+        if size > most {
+            return Err(Error::integrity(format!("{message}: a blob has {size} bytes, and {most} are read at most")));
+        }
+        let ask = Ask::new(Method::GET, self.url(repository, "blobs", &named(digest))?, &self.scope(repository));
+        let bytes = self.again(&message, |it| {
+            let response = it.ask(&ask, &mut |_| {})?;
+            match response.status() {
+                StatusCode::OK => it.http.body(response, size),
+                _ => Err(it.http.refusal(response)),
+            }
+        })?;
+        let actual = Sha256::of(&bytes);
+        if actual == digest { Ok(bytes) } else { Err(self.other_bytes(repository, digest, actual)) }
     }
 
     /// The manifest of this tag or digest; `None` where there is none.
@@ -335,6 +349,14 @@ impl Registry {
         url.map_err(|_| Error::usage(format!("`{repository}` is no repository")))
     }
 
+    fn other_bytes(&self, repository: &str, named: Sha256, actual: Sha256) -> Error {
+        Error::integrity(format!(
+            "`{}/{repository}`: the registry sends other bytes than the manifest names: sha256:{actual}, not \
+             sha256:{named}",
+            self.host
+        ))
+    }
+
     /// What is asked for the right to do.
     fn scope(&self, repository: &str) -> String {
         format!("repository:{repository}:{}", if self.push { "pull,push" } else { "pull" })
@@ -353,6 +375,12 @@ impl Registry {
     }
 }
 
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 fn named(digest: Sha256) -> String {
     format!("sha256:{digest}")
 }
@@ -365,4 +393,59 @@ fn begins_at(headers: &HeaderMap) -> Option<u64> {
 
 fn digest_told(headers: &HeaderMap) -> Option<Sha256> {
     headers.get("docker-content-digest")?.to_str().ok()?.strip_prefix("sha256:")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, LOCATION};
+
+    use super::{Connection, Registry, begins_at, is_this_machine};
+
+    fn registry(host: &str, plain_http: bool) -> Registry {
+        Registry::new(&Connection { host: host.into(), plain_http, ..Connection::default() }).unwrap()
+    }
+
+    #[test]
+    fn registries_are_where_they_are_said_to_be() {
+        for (host, base, here) in [
+            ("docker.io", "https://registry-1.docker.io/v2/", false),
+            ("ghcr.io", "https://ghcr.io/v2/", false),
+            ("[::1]:5000", "https://[::1]:5000/v2/", true),
+            ("localhost:5000", "https://localhost:5000/v2/", true),
+        ] {
+            let registry = registry(host, false);
+            assert_eq!((registry.base.as_str(), is_this_machine(&registry.base)), (base, here));
+        }
+    }
+
+    #[test]
+    fn an_upload_goes_on_where_it_is_as_safe() {
+        let location = |registry: &Registry, to: &str| {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(to).unwrap())]);
+            registry.location(&headers).ok().map(String::from)
+        };
+        let (safe, plain) = (registry("host", false), registry("host", true));
+        assert_eq!(
+            location(&safe, "/v2/a/blobs/uploads/1?s=2").as_deref(),
+            Some("https://host/v2/a/blobs/uploads/1?s=2")
+        );
+        assert_eq!(location(&safe, "https://store.example/x").as_deref(), Some("https://store.example/x"));
+        assert_eq!(location(&safe, "http://host/x"), None);
+        assert_eq!(location(&plain, "http://host/x").as_deref(), Some("http://host/x"));
+        assert_eq!(
+            (location(&plain, "file:///etc/passwd"), location(&plain, "")),
+            (None, Some("http://host/v2/".into()))
+        );
+        assert!(plain.location(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn ranges_are_read() {
+        let begins =
+            |range: &'static str| begins_at(&HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::from_static(range))]));
+        assert_eq!(
+            (begins("bytes 7-9/10"), begins("bytes */10"), begins("7-9"), begins("bytes -1")),
+            (Some(7), None, None, None)
+        );
+    }
 }
