@@ -26,6 +26,25 @@ fn the_very_package_is_made_again() {
     }
 }
 
+/// What the engine assembled from cached segments, with all threads, is what one thread makes of the files.
+#[test]
+fn what_was_built_is_made_again() {
+    let Some(server) = Server::start() else { return };
+    let space = Space::new();
+    let expert = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/experts/sql/manifest.json");
+    for packing in ["gzip", "zstd --level 9", "none"] {
+        let form = packing.split(' ').next().unwrap();
+        let build =
+            format!("--cache-dir cache package --manifest {expert} --output {form}.expert --compression {packing}");
+        space.run(&build).ok();
+        let to = format!("{}/built/{form}:1", server.host());
+        space.run(&format!("push --as modelpack {to} {form}.expert")).ok();
+        space.run(&format!("pull {to} -o out")).ok();
+        let bytes = |path: &str| std::fs::read(space.path(path)).unwrap();
+        assert!(bytes(&format!("out/{form}.expert")) == bytes(&format!("{form}.expert")));
+    }
+}
+
 #[test]
 fn equal_layers_are_sent_once() {
     let Some(server) = Server::start() else { return };
