@@ -24,13 +24,14 @@ fn a_push_goes_on_after_the_server_died() {
     let Some(server) = Server::start() else { return };
     let port = server.port;
     let server = Arc::new(Mutex::new(server));
-    let dying = server.clone();
+    // Not held by the proxy, which outlives the test: whoever drops the server ends it.
+    let dying = Arc::downgrade(&server);
     // The config is sent after the layer: so the layer is what is cut.
     let rule = once(
         |r| r.is("PUT", "/blobs/"),
         move || {
             let dying = dying.clone();
-            Action::CutUpload(1_000_000, Box::new(move || dying.lock().unwrap().kill()))
+            Action::CutUpload(1_000_000, Box::new(move || dying.upgrade().unwrap().lock().unwrap().kill()))
         },
     );
     let proxy = Proxy::start(port, rule);
@@ -50,12 +51,13 @@ fn a_pull_goes_on_where_the_server_died() {
     let Some(server) = Server::start() else { return };
     let port = server.port;
     let server = Arc::new(Mutex::new(server));
-    let dying = server.clone();
+    // Not held by the proxy, which outlives the test: whoever drops the server ends it.
+    let dying = Arc::downgrade(&server);
     let rule = once(
         |r| r.is("GET", "/blobs/"),
         move || {
             let dying = dying.clone();
-            Action::CutDownload(1_000_000, Box::new(move || dying.lock().unwrap().kill()))
+            Action::CutDownload(1_000_000, Box::new(move || dying.upgrade().unwrap().lock().unwrap().kill()))
         },
     );
     let proxy = Proxy::start(port, rule);
