@@ -23,6 +23,32 @@ pub enum Status {
     Skipped,
 }
 
+/// Which way something goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To a registry.
+    Upload,
+    /// From a registry.
+    Download,
+}
+
+/// What becomes of something that goes to a registry or comes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transfer {
+    /// It begins.
+    Begun,
+    /// It is under way.
+    Moving,
+    /// It is over.
+    Done,
+    /// It was there before.
+    Present,
+    /// The registry took it from another of its repositories.
+    Mounted,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
@@ -106,6 +132,25 @@ pub enum Event {
         segments_reused: u64,
         /// Microseconds that its tasks took.
         took_us: u64,
+    },
+    /// Something goes to a registry or comes from it (`push`, `pull`).
+    Transfer {
+        /// What it is a part of, as the user would write it.
+        reference: String,
+        /// What it is: a file, the config, the signature.
+        subject: String,
+        /// Which way it goes.
+        direction: Direction,
+        /// What becomes of it.
+        state: Transfer,
+        /// Bytes of it that are over.
+        bytes: u64,
+        /// Its size.
+        of: u64,
+        /// Which part it is, from 1.
+        number: usize,
+        /// How many parts are known.
+        count: usize,
     },
     /// Something worth telling that is not a finding: a degraded cache, a lock that is waited for.
     Notice {

@@ -123,7 +123,15 @@ pub fn check(experts: &[Summary], externals: &BTreeMap<String, Version>) -> Requ
     for (index, expert) in experts.iter().enumerate() {
         named.entry(&expert.name).or_default().push(index);
     }
-    let mut check = Check { experts, externals, versions, named, places: BTreeMap::new(), near: BTreeMap::new(), found: Vec::new() };
+    let mut check = Check {
+        experts,
+        externals,
+        versions,
+        named,
+        places: BTreeMap::new(),
+        near: BTreeMap::new(),
+        found: Vec::new(),
+    };
     check.duplicates();
     check.requirements();
     check.load_orders();

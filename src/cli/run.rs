@@ -83,6 +83,10 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Verify(args) => packages::verify(&args, settings),
         Verb::Keygen(args) => packages::keygen(&args, settings),
         Verb::Sign(args) => packages::sign(&args, settings),
+        #[cfg(feature = "oci")]
+        Verb::Push(args) => crate::cli::verbs::registry::push(&args, settings),
+        #[cfg(feature = "oci")]
+        Verb::Pull(args) => crate::cli::verbs::registry::pull(&args, settings),
         Verb::Cache(args) => cache::cache(&args, settings),
         Verb::Init(args) => repo::init(&args, settings),
         Verb::Config(args) => repo::config(&args, settings),

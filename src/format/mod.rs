@@ -18,6 +18,8 @@ pub mod manifest_keys;
 pub mod manifest_schema;
 pub mod model_config;
 pub mod model_signing;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod pickle;
 pub mod places;
 pub mod provenance;

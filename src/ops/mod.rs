@@ -26,6 +26,12 @@ pub mod model_signature;
 mod opened;
 pub mod package;
 mod provenance;
+#[cfg(feature = "oci")]
+pub mod pull;
+#[cfg(feature = "oci")]
+pub mod push;
+#[cfg(feature = "oci")]
+pub mod reach;
 pub mod repro;
 pub mod requirements;
 pub mod sign;
@@ -41,4 +47,6 @@ pub mod workspace;
 pub mod write_report;
 
 pub use crate::format::archive::Limits;
+#[cfg(feature = "oci")]
+pub use crate::format::oci::Form;
 pub use opened::Reading;

@@ -131,7 +131,7 @@ pub(crate) fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
 }
 
 /// How the package was made, or would be.
-fn codec(opened: &Opened, contents: &Contents, manifest: &Value) -> Result<Codec> {
+pub(crate) fn codec(opened: &Opened, contents: &Contents, manifest: &Value) -> Result<Codec> {
     let told = manifest.pointer("/package/compression").and_then(Value::as_str);
     let level = manifest.pointer("/package/level").and_then(Value::as_u64);
     let level = level.filter(|_| told == Some(contents.compression.as_str())).and_then(|l| u32::try_from(l).ok());
@@ -179,7 +179,7 @@ fn rewrite(
         None => Source::Anywhere(Box::new(opened.index_or_spool()?)),
     };
     let failed = |e: io::Error| Error::io("write", output.target(), e);
-    let mut tee = Tee { out: BufWriter::with_capacity(1 << 20, output.file()), hasher: sha2::Sha256::new(), bytes: 0 };
+    let mut tee = Tee::new(BufWriter::with_capacity(1 << 20, output.file()));
     let mut writer = Writer::new(&mut tee, codec, mtime.unwrap_or(MTIME)).map_err(failed)?;
     let (manifest, signature) = (files.manifest.as_bytes(), files.signature.as_bytes());
     writer.entry(&path(MANIFEST), manifest.len() as u64, manifest).map_err(failed)?;
@@ -199,7 +199,7 @@ fn rewrite(
         }
     }
     writer.finish().map_err(failed)?;
-    Ok((Sha256::new(tee.hasher.finalize().into()), tee.bytes, copied))
+    Ok((tee.sha256(), tee.bytes, copied))
 }
 
 /// Where each file but manifest and signature lies in a gzip package of ours, with its CRC-32; `None` where one of them
@@ -290,17 +290,28 @@ fn segments(frames: &[Frame]) -> Option<Vec<Segment>> {
 }
 
 /// The file that holds the hash in `sha256sum -c` form.
-fn beside(package: &Path) -> PathBuf {
+pub(crate) fn beside(package: &Path) -> PathBuf {
     let mut path = package.as_os_str().to_owned();
     path.push(".sha256");
     path.into()
 }
 
 /// Writes, hashes and counts.
-struct Tee<W> {
+pub(crate) struct Tee<W> {
     out: W,
     hasher: sha2::Sha256,
     bytes: u64,
+}
+
+impl<W> Tee<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, hasher: sha2::Sha256::new(), bytes: 0 }
+    }
+
+    /// The hash of what was written.
+    pub(crate) fn sha256(&self) -> Sha256 {
+        Sha256::new(self.hasher.clone().finalize().into())
+    }
 }
 
 impl<W: Write> Write for Tee<W> {

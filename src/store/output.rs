@@ -225,7 +225,9 @@ pub fn tidy(folder: &Path) -> usize {
         }
         // What it is may have changed since: to open a pipe could take for ever, and links are never followed.
         let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-        let Ok(file) = File::options().read(true).custom_flags(flags.bits() as i32).open(entry.path()) else { continue };
+        let Ok(file) = File::options().read(true).custom_flags(flags.bits() as i32).open(entry.path()) else {
+            continue;
+        };
         let orphaned = match file.try_lock() {
             Ok(()) => entry.file_name().to_string_lossy().starts_with(prefix()) || is_abandoned(&file),
             Err(fs::TryLockError::Error(_)) => is_abandoned(&file),

@@ -2,6 +2,7 @@
 
 use crate::space::Space;
 
+#[cfg(feature = "oci")]
 #[test]
 fn the_program() {
     insta::assert_snapshot!(Space::empty().x("--help"), @r#"
@@ -35,6 +36,8 @@ fn the_program() {
       verify       Verify packages: every hash, no file missing or extra, the signature
       keygen       Make a key pair for signing
       sign         Sign packages that exist; nothing but their manifest and signature changes
+      push         Push packages to an OCI registry, with their signatures
+      pull         Pull a package from an OCI registry, verified before it is at its place
       cache        Look after the cache: what it holds, what can go
       init         Write an Expertfile.toml for the experts found here
       config       Show every setting in force, and who set it

@@ -137,7 +137,10 @@ fn names_that_are_too_long() {
         let space = watched_space();
         space.add("experts/alpha", &Expert::lora("alpha"));
         let name = "n".repeat(length);
-        space.write("Expertfile.toml", format!("[workspace]\nmembers = [\"experts/*\"]\n[defaults]\nname = \"{name}\"\n"));
+        space.write(
+            "Expertfile.toml",
+            format!("[workspace]\nmembers = [\"experts/*\"]\n[defaults]\nname = \"{name}\"\n"),
+        );
         let ran = space.run("build");
         told[usize::from(ran.code == 0)] += 1;
         let mut outcome = in_order(&ran, &[0, 2, 3]).and_then(|()| no_litter(&space));

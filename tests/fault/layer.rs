@@ -355,7 +355,8 @@ impl Filesystem for Shown {
         let outcome = self.checked(Op::Open, || {
             let path = self.path(inode)?;
             let access = flags.0 & 3;
-            let file = File::options().read(access != 1).write(access != 0).truncate(flags.0 & 0o1000 != 0).open(path)?;
+            let file =
+                File::options().read(access != 1).write(access != 0).truncate(flags.0 & 0o1000 != 0).open(path)?;
             // Another host may have put another file there.
             if file.metadata()?.ino() != inode.0 {
                 return Err(io::Error::from_raw_os_error(STALE));

@@ -202,7 +202,9 @@ fn two_hosts_on_one_network_folder() {
         let beside: &[&str] = if round % 2 == 0 { &["cache", "clear"] } else { &["cache", "gc", "--max-size", "1B"] };
         let mut running = Vec::new();
         for host in [&one, &two] {
-            running.extend([&["build", "-j", "2"][..], &["build", "-j", "2"], beside].map(|verb| host.start(&ground, verb)));
+            running.extend(
+                [&["build", "-j", "2"][..], &["build", "-j", "2"], beside].map(|verb| host.start(&ground, verb)),
+            );
         }
         let mut outcome = Ok(());
         for child in running {

@@ -39,9 +39,8 @@ fn grows(campaign: &mut Campaign, what: &str, sizes: [usize; 2], each: u64, make
                 eprintln!("{what}, {when}: {sizes:?} in {times:?}, {} and {} KiB", small.peak, large.peak);
             }
             let factor = (sizes[1] / sizes[0]) as u32;
-            let linear = |small: &Weighed, large: &Weighed| {
-                large.took < (small.took + Duration::from_millis(200)) * factor * 2
-            };
+            let linear =
+                |small: &Weighed, large: &Weighed| large.took < (small.took + Duration::from_millis(200)) * factor * 2;
             let most = BASE_KIB + sizes[1] as u64 * each / 1024;
             if !linear(&small.0, &large.0) || !linear(&small.1, &large.1) {
                 Err("not linear".into())

@@ -339,7 +339,10 @@ impl ReadOnly {
         verbs.map(|(name, arguments)| {
             let space = watched_space();
             space.write("Expertfile.toml", "[workspace]\nmembers = [\"experts/*\"]\n");
-            space.add("experts/alpha", &Expert::lora("alpha").soft_prompt("short").file("vocab.model", noise("v", 90_000)));
+            space.add(
+                "experts/alpha",
+                &Expert::lora("alpha").soft_prompt("short").file("vocab.model", noise("v", 90_000)),
+            );
             space.run("keygen --output key.pem").ok();
             space.run("build").ok();
             space.write("plain.expert", space.read(ALPHA));

@@ -5,6 +5,8 @@ mod cache;
 mod default_verb;
 mod experts;
 mod packages;
+#[cfg(feature = "oci")]
+mod registry;
 mod repo;
 mod state;
 
@@ -22,6 +24,8 @@ pub use packages::{
     Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
     VerifyArgs,
 };
+#[cfg(feature = "oci")]
+pub use registry::{As, PullArgs, PushArgs, Reaching};
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, ManArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};
 
@@ -187,6 +191,14 @@ pub enum Verb {
     /// Sign packages that exist; nothing but their manifest and signature changes
     #[command(after_help = packages::SIGN_MORE)]
     Sign(SignArgs),
+    /// Push packages to an OCI registry, with their signatures
+    #[cfg(feature = "oci")]
+    #[command(after_help = registry::PUSH_MORE)]
+    Push(PushArgs),
+    /// Pull a package from an OCI registry, verified before it is at its place
+    #[cfg(feature = "oci")]
+    #[command(after_help = registry::PULL_MORE)]
+    Pull(PullArgs),
     /// Look after the cache: what it holds, what can go
     #[command(after_help = cache::CACHE_MORE)]
     Cache(CacheArgs),

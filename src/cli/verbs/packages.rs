@@ -24,7 +24,7 @@ use crate::ops::{
 use crate::spec::{Glob, Globs};
 
 impl Limit {
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits { max_size: self.max_size.unwrap_or(limits.max_size), ..limits }
     }
@@ -42,7 +42,7 @@ impl Threads {
 
 impl Trust {
     /// A key that is named here counts instead of the lists: whoever names one asks about that one.
-    fn options(&self, limit: &Limit, settings: &Settings) -> Result<Options> {
+    pub(super) fn options(&self, limit: &Limit, settings: &Settings) -> Result<Options> {
         let named = |key: &String| {
             Ok(Trusted { key: keys::public_key(key)?, name: key.clone(), origin: "flag `--key`".to_owned() })
         };
@@ -55,7 +55,7 @@ impl Trust {
 }
 
 /// Does the same with each package; what fails is told, and the others are not left out. The gravest code counts.
-fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
+pub(super) fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
     let mut codes = Vec::new();
     for package in packages {
         match act(package) {
@@ -228,7 +228,9 @@ fn pair(pair: &keys::KeyPair, settings: &Settings) -> Result<u8> {
         let (private, public) = (pair.private.display(), pair.public.display());
         out::tell(&match pair.fresh {
             true => format!("wrote {private} (private: keep it to yourself) and {public} (for those who verify)"),
-            false => format!("wrote {public} (for those who verify), the missing half of {private}, which is as it was"),
+            false => {
+                format!("wrote {public} (for those who verify), the missing half of {private}, which is as it was")
+            }
         });
     }
     Ok(0)
