@@ -16,7 +16,7 @@
 //! engine::survey::Survey            of each stale expert: its manifest, names and stats; which file goes where (layout)
 //!   │ ops::requirements             what experts require of each other, in every run and over the whole repo
 //!   ▼
-//! engine::plan::Plan                the graph of tasks: hash → validate → compose → archive
+//! engine::plan::Plan                the graph of tasks: hash → validate → compose → sign → archive
 //!   │ engine::schedule              ready tasks to threads; what became of them, as Events, in one order
 //!   ▼
 //! engine::key::KeyText              known once all inputs' digests are: asks the cache

@@ -43,10 +43,37 @@ examples_twice() (
 
 packages() (cd "$1" && find . -name '*.expert*' -type f | sort | xargs sha256sum)
 
+# What tests/oci speaks to: a registry from Debian's archive, and another project's client from PyPI. Where they cannot be
+# had the tests that want them are skipped, and say so.
+servers() (
+    set -eu
+    if command -v docker-registry >/dev/null 2>&1; then
+        echo "docker-registry is there"
+    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "SKIPPED: docker-registry is not installed, and it takes root and apt-get to install it"
+    else
+        { apt-get update -qq && apt-get install -qq -y --no-install-recommends docker-registry; } >/dev/null 2>&1 ||
+            echo "SKIPPED: docker-registry could not be installed"
+    fi
+    client=$(modelpack_client)
+    if [ ! -x "$client" ]; then
+        { python3 -m venv "$(target_dir)/modelpack" && "$(target_dir)/modelpack/bin/pip" install -q modelpack-client==0.1.0; } \
+            >/dev/null 2>&1 || echo "SKIPPED: modelpack-client could not be installed"
+    fi
+    [ ! -x "$client" ] || echo "$client is there"
+)
+
+modelpack_client() { printf '%s\n' "$(target_dir)/modelpack/bin/modelpack"; }
+
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }
 
 step "format" cargo fmt --all -- --check
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "servers" servers
+if [ -x "$(modelpack_client)" ]; then
+    EXPERT_BUILD_MODELPACK_CLIENT=$(modelpack_client)
+    export EXPERT_BUILD_MODELPACK_CLIENT
+fi
 step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "examples twice" examples_twice

@@ -9,6 +9,8 @@ use expert_build::base::event::Status;
 use expert_build::base::{Event, Sha256};
 use expert_build::ops::timings::{Around, Timings, page, trace};
 
+mod trace_rules;
+
 const HOSTILE: &str = "</script><script>document.documentElement.dataset.pwned=1</script><img src=x onerror=\"document.documentElement.dataset.pwned=2\">";
 
 fn start(id: usize, task: &'static str, expert: &str, after: &[usize], thread: usize, at_us: u64) -> Event {
@@ -35,6 +37,7 @@ fn artifact(expert: &str, bytes: u64) -> Event {
         path: format!("/repo/dist/{expert}.expert"),
         sha256: Sha256::of(b""),
         bytes,
+        bytes_before: (expert == "c").then_some(9 << 20),
         signed: false,
         status: Status::Done,
         files: vec![],
@@ -207,15 +210,46 @@ fn the_trace_is_what_perfetto_reads() {
     let hash = of("X").into_iter().find(|e| e["args"]["subject"] == "file0").unwrap();
     assert_eq!((hash["ts"].as_u64(), hash["dur"].as_u64(), hash["tid"].as_u64()), (Some(1000), Some(39_000), Some(0)));
     assert_eq!(hash["args"]["why"], "`a/README.md` changed");
-    // Each arrow begins and ends within a slice of its thread.
-    for arrow in of("s").into_iter().chain(of("f")) {
-        let at = arrow["ts"].as_u64().unwrap();
-        let holds = |e: &&&serde_json::Value| {
-            let (ts, dur) = (e["ts"].as_u64().unwrap(), e["dur"].as_u64().unwrap());
-            e["tid"] == arrow["tid"] && ts <= at && at <= ts + dur
-        };
-        assert!(of("X").iter().any(|e| holds(&e)), "{arrow}");
+    for timings in [small(), large(10_000), Timings::default()] {
+        assert_eq!(trace_rules::faults(&trace(&timings)), [""; 0]);
     }
+}
+
+#[test]
+fn the_rules_find_what_breaks_them() {
+    let good = trace(&small());
+    for (from, to, told) in [
+        ("\"ph\":\"X\"", "\"ph\":\"Y\"", "neither metadata"),
+        ("\"dur\":39000,", "\"dur\":44000,", "overlaps the end of another"),
+        ("\"ph\":\"s\"", "\"ph\":\"f\"", "0 beginnings"),
+        ("\"name\":\"thread_name\"", "\"name\":\"thread\"", "metadata names"),
+        ("\"bp\":\"e\"", "\"bp\":\"s\"", "says so"),
+        ("\"dur\":39000,", "\"dur\":1,", "where no slice is"),
+        ("\"pid\":1", "\"pid\":\"1\"", "a pid and a name"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let faults = trace_rules::faults(&good.replace(from, to));
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{from} → {to}: {faults:?}");
+    }
+}
+
+#[test]
+fn growth_is_against_the_last_build_here_else_against_the_lock_file() {
+    let mut events = Vec::new();
+    for (id, expert) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        events.extend([
+            start(id, "archive", expert, &[], 0, id as u64 * 10),
+            finish(id, Status::Done, id as u64 * 10 + 9),
+        ]);
+        events.push(artifact(expert, 2 << 20));
+    }
+    let key = |expert: &str, model: &str| (expert.to_owned(), model.to_owned());
+    let before = [(key("a", "file0"), 1 << 20), (key("a", ""), 3), (key("b", ""), 5 << 20), (key("c", ""), 3)].into();
+    let timings = Timings::of(&events, &Around { before, ..Around::default() });
+    let before = |expert: &str| timings.packages.iter().find(|p| p.expert == expert).unwrap().before;
+    assert_eq!(["a", "b", "c", "d"].map(before), [Some(1 << 20), Some(5 << 20), Some(9 << 20), None]);
+    let html = page(&timings);
+    assert!(html.contains("+1.0 MiB (+100%)") && html.contains("−7.0 MiB (−78%)"), "{html}");
 }
 
 /// Writes the pages to look at: `TIMINGS_PAGES=dir cargo test --test timings -- --ignored`.

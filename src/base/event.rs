@@ -23,6 +23,32 @@ pub enum Status {
     Skipped,
 }
 
+/// Which way something goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To a registry.
+    Upload,
+    /// From a registry.
+    Download,
+}
+
+/// What becomes of something that goes to a registry or comes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transfer {
+    /// It begins.
+    Begun,
+    /// It is under way.
+    Moving,
+    /// It is over.
+    Done,
+    /// It was there before.
+    Present,
+    /// The registry took it from another of its repositories.
+    Mounted,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
@@ -91,6 +117,9 @@ pub enum Event {
         sha256: Sha256,
         /// Its size.
         bytes: u64,
+        /// The size it had when it was last built here, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes_before: Option<u64>,
         /// Is it signed?
         signed: bool,
         /// How it came there: done, cached (restored) or unchanged.
@@ -104,6 +133,25 @@ pub enum Event {
         /// Microseconds that its tasks took.
         took_us: u64,
     },
+    /// Something goes to a registry or comes from it (`push`, `pull`).
+    Transfer {
+        /// What it is a part of, as the user would write it.
+        reference: String,
+        /// What it is: a file, the config, the signature.
+        subject: String,
+        /// Which way it goes.
+        direction: Direction,
+        /// What becomes of it.
+        state: Transfer,
+        /// Bytes of it that are over.
+        bytes: u64,
+        /// Its size.
+        of: u64,
+        /// Which part it is, from 1.
+        number: usize,
+        /// How many parts are known.
+        count: usize,
+    },
     /// Something worth telling that is not a finding: a degraded cache, a lock that is waited for.
     Notice {
         /// The text.
@@ -115,6 +163,9 @@ pub enum Event {
         expert: String,
         /// Why it is not fresh.
         why: String,
+        /// Would a build take every package from the cache? Absent where that is not known before it is tried.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cached: Option<bool>,
     },
     /// Work could not be done, for a reason that is no finding in a file.
     Failure {

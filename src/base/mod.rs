@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod malformed;
 pub mod relpath;
+pub mod shown;
 pub mod suggest;
 
 pub use diagnostic::{At, Code, Diagnostic, Level, Preset, Severity};

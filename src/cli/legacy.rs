@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::base::Result;
 use crate::cli::args::{
-    CheckArgs, Choice, Global, KeygenArgs, Kind, Limit, PackageArgs, Packing, SignArgs, Trust, VerifyArgs,
+    Algorithm, CheckArgs, Choice, Global, KeygenArgs, Kind, Limit, PackageArgs, Packing, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 use crate::cli::exit;
 use crate::cli::render::diagnostic::Look;
@@ -98,15 +99,20 @@ fn run(cli: Cli) -> Result<u8> {
         }
         Verb::Validate { expert } => {
             let (trust, limit) = (Trust::default(), Limit::default());
-            let args = VerifyArgs { packages: vec![expert], json: false, trust, limit };
+            let (packages, threads) = (vec![expert], Threads::default());
+            let args = VerifyArgs { packages, json: false, provenance: None, trust, limit, threads };
             packages::verify(&args, &Settings::new(&global)?)?
         }
         Verb::Sign { expert, key } => {
             let packages = vec![expert];
-            let args = SignArgs { packages, key, publisher: None, output: None, limit: Limit::default() };
+            let limit = Limit::default();
+            let args = SignArgs { packages, key: Some(key), model_signing: None, publisher: None, output: None, limit };
             packages::sign(&args, &Settings::new(&global)?)?
         }
-        Verb::Keygen { output } => packages::keygen(&KeygenArgs { output }, &Settings::new(&global)?)?,
+        Verb::Keygen { output } => {
+            let args = KeygenArgs { output: Some(output), algorithm: Algorithm::Ed25519, public_of: None };
+            packages::keygen(&args, &Settings::new(&global)?)?
+        }
     };
     Ok(code)
 }

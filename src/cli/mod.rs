@@ -1,8 +1,10 @@
 //! The command line: arguments, environment, terminal, signals, exit codes. The only layer that prints.
 
 pub mod args;
+pub mod complete;
 pub mod exit;
 pub mod legacy;
+pub mod man;
 pub mod out;
 pub mod render;
 pub mod report;
@@ -23,6 +25,11 @@ pub enum Program {
 
 /// Runs a command with the process's arguments and environment.
 pub fn main(program: Program) -> ExitCode {
+    if program == Program::ExpertBuild
+        && let Some(code) = complete::answered()
+    {
+        return code;
+    }
     exit::on_panic();
     exit::on_signals();
     match program {

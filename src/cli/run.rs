@@ -58,9 +58,9 @@ pub fn parse<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
 
 fn run(cli: Cli, settings: &Settings) -> Result<u8> {
     let reports = &cli.global.report;
-    if !reports.is_empty() && !matches!(cli.verb, Verb::Build(_) | Verb::Check(_)) {
+    if !reports.is_empty() && !matches!(cli.verb, Verb::Build(_) | Verb::Check(_) | Verb::Lock(_)) {
         return Err(Error::usage_help(
-            "`--report` goes with `build` and `check`",
+            "`--report` goes with `build`, `check` and `lock`",
             "`--message-format json` gives the answer of every verb as JSON",
         ));
     }
@@ -83,11 +83,16 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Verify(args) => packages::verify(&args, settings),
         Verb::Keygen(args) => packages::keygen(&args, settings),
         Verb::Sign(args) => packages::sign(&args, settings),
+        #[cfg(feature = "oci")]
+        Verb::Push(args) => crate::cli::verbs::registry::push(&args, settings),
+        #[cfg(feature = "oci")]
+        Verb::Pull(args) => crate::cli::verbs::registry::pull(&args, settings),
         Verb::Cache(args) => cache::cache(&args, settings),
         Verb::Init(args) => repo::init(&args, settings),
         Verb::Config(args) => repo::config(&args, settings),
         Verb::Explain(args) => repo::explain(&args, settings),
         Verb::Schema(args) => repo::schema(&args),
         Verb::Completions(args) => repo::completions(&args),
+        Verb::Man(args) => repo::man(&args, settings),
     }
 }

@@ -77,6 +77,8 @@ pub struct PackageSlot {
     pub cached: OnceLock<Option<Box<PackageResult>>>,
     /// The manifest to package.
     pub composed: OnceLock<Composed>,
+    /// The same, signed.
+    pub signed: OnceLock<Composed>,
     /// What was put in place.
     pub built: Mutex<Vec<Built>>,
 }
@@ -235,6 +237,14 @@ pub struct Finished {
     pub written: Vec<(usize, PathBuf, [u8; 32])>,
     /// The folder of the packages.
     pub output: PathBuf,
+}
+
+impl PackageSlot {
+    /// The manifest as it goes into the package: the signed one where there is a key, and no other then.
+    pub fn manifest(&self, target: &Target) -> Result<&Composed> {
+        let made = if target.signer.is_some() { self.signed.get() } else { self.composed.get() };
+        made.ok_or_else(|| Error::Bug("a package without a manifest".into()))
+    }
 }
 
 impl Open {

@@ -31,7 +31,8 @@
 //!   file.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
 //!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
-//! * **A signed package is made where the key is.** Its result keeps what it was made of, never its bytes.
+//! * **A signed package is made where the key is.** Signing is a task of its own, between manifest and archive, and is
+//!   never answered by the cache: a signed package's result keeps what it was made of, never its bytes.
 //!
 //! # What is kept where
 //!
@@ -58,6 +59,7 @@
 //! A failed expert keeps its old record, which its changed stats contradict. One that was skipped because something
 //! before it failed is not remembered either: only an expert whose every task ended well enters the index.
 
+pub mod ahead;
 pub mod explain;
 pub mod files;
 pub mod freshness;

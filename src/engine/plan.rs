@@ -1,7 +1,7 @@
 //! `Plan`: the graph of tasks. Knows what must come before what, and nothing of how a task is done.
 //!
 //! Per expert: `hash` of each small file → `validate` (headers) → `hash` of each big file → `validate` (contents) →
-//! per package `compose` → `archive`. Across experts: an expert's packages come after those of the experts it requires.
+//! per package `compose` → `archive`, with `sign` between the two where there is a key. Across experts: an expert's packages come after those of the experts it requires.
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
@@ -33,6 +33,13 @@ pub enum Task {
         /// The package.
         package: usize,
     },
+    /// The signature of one package.
+    Sign {
+        /// The job.
+        job: usize,
+        /// The package.
+        package: usize,
+    },
     /// One package in its place.
     Archive {
         /// The job.
@@ -50,6 +57,7 @@ impl Task {
             | Self::Headers { job }
             | Self::Contents { job }
             | Self::Compose { job, .. }
+            | Self::Sign { job, .. }
             | Self::Archive { job, .. } => job,
         }
     }
@@ -60,6 +68,7 @@ impl Task {
             Self::Hash { .. } => "hash",
             Self::Headers { .. } | Self::Contents { .. } => "validate",
             Self::Compose { .. } => "compose",
+            Self::Sign { .. } => "sign",
             Self::Archive { .. } => "archive",
         }
     }
@@ -72,6 +81,8 @@ pub struct Shape {
     pub files: Vec<bool>,
     /// How many packages it makes.
     pub packages: usize,
+    /// Are they signed?
+    pub signed: bool,
     /// Jobs that must have made theirs before.
     pub after: Vec<usize>,
 }
@@ -115,7 +126,13 @@ impl Plan {
                 let compose = graph.add_node(Task::Compose { job, package });
                 let archive = graph.add_node(Task::Archive { job, package });
                 graph.add_edge(contents, compose, ());
-                graph.add_edge(compose, archive, ());
+                if shape.signed {
+                    let sign = graph.add_node(Task::Sign { job, package });
+                    graph.add_edge(compose, sign, ());
+                    graph.add_edge(sign, archive, ());
+                } else {
+                    graph.add_edge(compose, archive, ());
+                }
                 for before in shape.after.iter().flat_map(|job| &archives[*job]) {
                     graph.add_edge(*before, archive, ());
                 }
@@ -207,7 +224,7 @@ mod tests {
     use super::{Plan, Shape, Task};
 
     fn shape(files: &[bool], packages: usize, after: &[usize]) -> Shape {
-        Shape { files: files.to_vec(), packages, after: after.to_vec() }
+        Shape { files: files.to_vec(), packages, signed: false, after: after.to_vec() }
     }
 
     #[test]
@@ -229,5 +246,16 @@ mod tests {
             assert_eq!(plan.of_job(id).collect::<Vec<_>>(), own);
         }
         assert_eq!(Plan::new(&[shape(&[true], 1, &[])], false).len(), 3);
+    }
+
+    #[test]
+    fn what_is_signed_is_signed_between_its_manifest_and_its_place() {
+        let plan = Plan::new(&[Shape { signed: true, ..shape(&[], 1, &[]) }], true);
+        let order: Vec<Task> = plan.in_order().into_iter().map(|id| plan.task(id)).collect();
+        let (job, package) = (0, 0);
+        let last = [Task::Compose { job, package }, Task::Sign { job, package }, Task::Archive { job, package }];
+        assert_eq!(order[order.len() - 3..], last);
+        let archive = (0..plan.len()).find(|id| plan.task(*id) == last[2]).expect("planned");
+        assert_eq!(plan.before(archive).map(|id| plan.task(id)).collect::<Vec<_>>(), [last[1]], "by no other way");
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::job::Job;
 use crate::engine::plan::{Plan, Task};
 use crate::engine::pool::{Next, Pool};
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::{Context, Done, archive, compose, hash, validate};
+use crate::engine::tasks::{Context, Done, archive, compose, hash, sign, validate};
 
 /// How a run went.
 #[derive(Debug, Default)]
@@ -138,6 +138,7 @@ fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch
         Task::Headers { .. } => validate::headers(job, &open, context, scratch),
         Task::Contents { .. } => validate::contents(job, &open),
         Task::Compose { package, .. } => compose::compose(job, &open, package, context),
+        Task::Sign { package, .. } => sign::sign(job, &open, package),
         Task::Archive { package, .. } => archive::archive(job, &open, package, context, scratch),
     }
 }
@@ -241,7 +242,10 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             }
             (Task::Headers { .. }, _) => "headers".into(),
             (Task::Contents { .. }, _) => "contents".into(),
-            (Task::Compose { package, .. } | Task::Archive { package, .. }, Some(open)) => open
+            (
+                Task::Compose { package, .. } | Task::Sign { package, .. } | Task::Archive { package, .. },
+                Some(open),
+            ) => open
                 .survey
                 .manifest
                 .as_ref()

@@ -25,9 +25,9 @@ pub(crate) struct Trailer {
 }
 
 impl Trailer {
-    pub(crate) fn push(&mut self, crc32: u32, len: u32) {
-        self.crc32 = zlib_rs::crc32::crc32_combine(self.crc32, crc32, u64::from(len));
-        self.len += u64::from(len);
+    pub(crate) fn push(&mut self, crc32: u32, len: u64) {
+        self.crc32 = zlib_rs::crc32::crc32_combine(self.crc32, crc32, len);
+        self.len += len;
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

@@ -3,8 +3,10 @@
 pub mod adapter_config;
 pub mod archive;
 pub mod deflate;
+pub mod dsse;
 pub mod grammar;
 pub mod gzip;
+pub mod gzip_stretch;
 pub mod integrity;
 pub mod json;
 pub mod json_diff;
@@ -15,6 +17,9 @@ pub mod manifest_compose;
 pub mod manifest_keys;
 pub mod manifest_schema;
 pub mod model_config;
+pub mod model_signing;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod pickle;
 pub mod places;
 pub mod provenance;

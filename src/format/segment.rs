@@ -204,9 +204,21 @@ impl Assembly {
     /// The next segment, in the order of the package.
     pub fn push(&mut self, segment: &Segment) {
         match &mut self.kind {
-            Parts::Gzip(trailer) => trailer.push(segment.crc32, segment.source_len),
+            Parts::Gzip(trailer) => trailer.push(segment.crc32, u64::from(segment.source_len)),
             Parts::Zstd(table) => table.push(segment.packed_len, segment.source_len),
             Parts::None => {}
+        }
+    }
+
+    /// A row of segments that were not looked at one by one: CRC-32 and length of what they hold. Only gzip's end tells no
+    /// more of segments than that.
+    ///
+    /// # Panics
+    /// If the package is not one of gzip.
+    pub fn push_row(&mut self, crc32: u32, len: u64) {
+        match &mut self.kind {
+            Parts::Gzip(trailer) => trailer.push(crc32, len),
+            Parts::Zstd(_) | Parts::None => panic!("a row of segments is copied into a gzip package alone"),
         }
     }
 

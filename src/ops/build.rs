@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
-use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Finished, Job};
 use crate::engine::limits::Limits;
@@ -17,10 +16,11 @@ use crate::engine::pool::Pool;
 use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
+use crate::ops::due::{self, Due};
 use crate::ops::history::History;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, copies, lock, requirements};
+use crate::ops::{cache, copies, locked, provenance, requirements};
 use crate::spec::OnError;
 use crate::store::{Cache as _, Index, output};
 
@@ -41,6 +41,8 @@ pub struct Options {
     pub locked: bool,
     /// Validate, write no package.
     pub check: bool,
+    /// Write beside each package what it was made of, signed.
+    pub provenance: bool,
 }
 
 /// What became of a run.
@@ -54,8 +56,8 @@ pub struct Report {
     pub fresh: usize,
     /// Experts checked (with `check`).
     pub checked: usize,
-    /// Experts that are stale and why (with `dry_run` and `frozen`).
-    pub stale: Vec<(String, String)>,
+    /// Experts that are stale, why, and what a build would do (with `dry_run` and `frozen`).
+    pub stale: Vec<Due>,
     /// Errors, by expert.
     pub failed: Vec<(String, Error)>,
     /// Experts that were not finished.
@@ -84,12 +86,15 @@ pub fn build(
 ) -> Result<Report> {
     let started = now();
     let targets = workspace.targets(chosen)?;
+    if options.provenance {
+        provenance::has_keys(&targets)?;
+    }
     observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: targets.len() });
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
     remote(workspace, observer)?;
-    let lock = lock::needed(workspace, &targets, options)?;
+    let lock = locked::needed(workspace, &targets, options.locked)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
     let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
@@ -97,10 +102,16 @@ pub fn build(
     let mut known = BTreeMap::new();
     let (mut jobs, mut told) = (Vec::new(), Vec::new());
     for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
+        let verdict = match verdict {
+            Verdict::Fresh(_) if options.provenance && provenance::is_missing(&index, target) => {
+                Verdict::Stale("its provenance is not there".into())
+            }
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Fresh(memo) => {
                 let memo = Memo::decode(&memo).unwrap_or_default();
-                match lock::hold(limits, &index, target) {
+                match locked::hold(limits, &index, target) {
                     Ok(found) => {
                         report.fresh += memo.packages.max(1);
                         report.not_repeated += memo.warnings;
@@ -158,14 +169,10 @@ pub fn build(
     let plan = Plan::new(&shapes, !options.check);
     observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
-        for (job, shape) in jobs.iter().zip(&shapes) {
-            // By stat alone a touched file looks changed; whoever asks without building wants to know.
-            let same = |e: Explained| e.is_same();
-            let touched =
-                !options.force && Explained::of(&workspace.root, &job.target, &index, &workspace.cache).is_ok_and(same);
-            match touched {
-                true => report.fresh += shape.packages.max(1),
-                false => report.stale.push((job.name(), job.why.clone())),
+        for (shape, due) in shapes.iter().zip(due::due(workspace, &jobs, &index, options.force, options.jobs)) {
+            match due {
+                None => report.fresh += shape.packages.max(1),
+                Some(due) => report.stale.push(due),
             }
         }
         finish(observer, &report, &schedule::Outcome::default(), started);
@@ -179,6 +186,7 @@ pub fn build(
         cache: &workspace.cache,
         pool: &pool,
         force: options.force,
+        provenance: options.provenance,
         started,
         flights: Flights::default(),
         limits,
@@ -321,7 +329,7 @@ pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usi
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
         let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
-        shapes.push(Shape { files, packages, after: before });
+        shapes.push(Shape { files, packages, signed: job.target.signer.is_some(), after: before });
     }
     shapes
 }

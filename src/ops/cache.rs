@@ -11,13 +11,11 @@ use crate::engine::freshness::in_parallel;
 use crate::engine::record;
 use crate::engine::schedule::Outcome;
 use crate::ops::workspace::Workspace;
+use crate::spec::Age;
 use crate::store::counters::Counters;
 pub use crate::store::gc::Collected;
 use crate::store::gc::{self, Entry, Held, Kind, Limits, Total};
 use crate::store::{LocalCache, fs};
-
-/// What was not used for so many days is collected, unless the caller says otherwise.
-pub const MAX_AGE_DAYS: u64 = 90;
 
 /// The most files that a build removes behind itself: about a second's work.
 const BEHIND_A_BUILD: u64 = 20_000;
@@ -39,6 +37,8 @@ pub struct Stats {
     pub total: Total,
     /// What `cache gc` brings it down to.
     pub max_bytes: u64,
+    /// Seconds after which what was not used is collected.
+    pub max_age: u64,
     /// Builds that asked it for something.
     pub builds: u64,
     /// Results that were there.
@@ -60,8 +60,8 @@ pub struct Collect {
     pub max_bytes: Option<u64>,
     /// The most files; without it there is no such limit.
     pub max_files: Option<u64>,
-    /// Collect what was not used for so many days, instead of [`MAX_AGE_DAYS`].
-    pub max_age_days: Option<u64>,
+    /// Collect what was not used for so long, instead of `[cache] max-age`.
+    pub max_age: Option<Age>,
 }
 
 /// What verifying found.
@@ -94,6 +94,7 @@ pub fn stats(workspace: &Workspace) -> Result<Stats> {
         repos,
         total: Total { files: kept.files + repos.files, bytes: kept.bytes + repos.bytes },
         max_bytes: workspace.repo.cache.max_size.value.0,
+        max_age: workspace.repo.cache.max_age.value.0,
         builds: counted.builds,
         hits: counted.hits,
         misses: counted.misses,
@@ -193,11 +194,10 @@ fn collect_behind(workspace: &Workspace) -> Result<Option<Collected>> {
 }
 
 fn limits(workspace: &Workspace, wanted: &Collect, max_removals: u64) -> Limits {
-    let days = i64::try_from(wanted.max_age_days.unwrap_or(MAX_AGE_DAYS)).unwrap_or(i64::MAX);
     Limits {
         max_bytes: wanted.max_bytes.unwrap_or(workspace.repo.cache.max_size.value.0),
         max_files: wanted.max_files.unwrap_or(u64::MAX),
-        max_age: days.saturating_mul(DAY),
+        max_age: wanted.max_age.unwrap_or(workspace.repo.cache.max_age.value).nanos(),
         max_removals,
         now: fs::now(),
     }

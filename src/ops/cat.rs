@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::base::{Error, Result, Sha256};
-use crate::format::archive::{Fault, Limits};
+use crate::format::archive::Fault;
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, manifest_hash};
-use crate::ops::opened::{Opened, hash_to};
+use crate::ops::opened::{Opened, Reading, hash_to};
 
 /// Writes one file of a package to `out` and returns its length. On a zstd package with a seek table, and on a bare tar,
 /// nothing else of the package but the manifest is read. The hash is known only at the end: an integrity error
 /// therefore comes after the bytes.
-pub fn cat(package: &Path, path: &str, limits: Limits, out: &mut dyn Write) -> Result<u64> {
-    let opened = Opened::open(package, limits)?;
+pub fn cat(package: &Path, path: &str, reading: impl Into<Reading>, out: &mut dyn Write) -> Result<u64> {
+    let opened = Opened::open(package, reading)?;
+    let limits = opened.limits;
     let mut found = None;
     let mut manifest = None;
     let mut size = 0;
@@ -25,7 +26,7 @@ pub fn cat(package: &Path, path: &str, limits: Limits, out: &mut dyn Write) -> R
     if let Some(mut index) = opened.index()? {
         if let Some(entry) = index.find(path).cloned() {
             size = entry.size;
-            found = Some(hash_to(index.tar.content(&entry), &mut put).map_err(stopped)?);
+            found = Some(hash_to(opened.content(&mut index, &entry)?, &mut put).map_err(stopped)?);
         }
         let entry = index.find(MANIFEST).cloned().ok_or_else(|| opened.no_manifest())?;
         manifest = Some(index.read(&entry, limits.max_manifest).map_err(|e| opened.error(e))?);

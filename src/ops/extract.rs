@@ -31,7 +31,8 @@ pub fn extract(
     force: bool,
     options: &verify::Options,
 ) -> Result<Extracted> {
-    let opened = Opened::open(package, options.limits)?;
+    let opened = Opened::open(package, options.reading())?;
+    opened.hash_aside(options.provenance.is_some());
     let mut extraction = Extraction::begin(target, force)?;
     let mut taken = Vec::new();
     let contents = Contents::read(&opened, |entry| {

@@ -125,7 +125,9 @@ pub fn tasks(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<
             Task::Hash { file, .. } => files.get(file).cloned(),
             Task::Headers { .. } => Some("headers".to_owned()),
             Task::Contents { .. } => Some("contents".to_owned()),
-            Task::Compose { package, .. } | Task::Archive { package, .. } => packages.get(package).cloned(),
+            Task::Compose { package, .. } | Task::Sign { package, .. } | Task::Archive { package, .. } => {
+                packages.get(package).cloned()
+            }
         };
         let name = format!("{} {}", task.kind(), subject.unwrap_or_default());
         Node { kind: Kind::Task, name, detail: expert.clone() }

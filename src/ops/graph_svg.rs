@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
+use crate::base::shown::escaped;
 use crate::ops::graph::{Graph, Kind};
-use crate::ops::list::escaped;
 
 const ROW: f64 = 54.0;
 const WAYPOINT: f64 = 16.0;

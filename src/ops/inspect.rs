@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{RelPath, Result, Sha256};
-use crate::format::archive::{Entry, Fault, Limits};
+use crate::format::archive::{Entry, Fault};
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE};
 use crate::format::json::Value;
 use crate::format::manifest::{Adapter, BaseModel, Manifest, Schema};
 use crate::format::segment::Compression;
 use crate::format::tensor_values::{Collector, Stats, decode};
-use crate::ops::opened::{Opened, hash};
+use crate::ops::opened::{Opened, Reading, hash};
 use crate::ops::tensors::{blocks, header};
 use crate::ops::verify::{SignatureReport, signature_of};
 
@@ -148,8 +148,8 @@ pub struct TensorInfo {
 }
 
 /// Looks into a package; with `tensors`, at every value of its weights.
-pub fn inspect(package: &Path, tensors: bool, limits: Limits) -> Result<Inspection> {
-    let opened = Opened::open(package, limits)?;
+pub fn inspect(package: &Path, tensors: bool, reading: impl Into<Reading>) -> Result<Inspection> {
+    let opened = Opened::open(package, reading)?;
     let mut seen = Seen { tensors, ..Seen::default() };
     let compression = opened.compression()?;
     let mut packed = BTreeMap::new();
@@ -158,7 +158,12 @@ pub fn inspect(package: &Path, tensors: bool, limits: Limits) -> Result<Inspecti
         // The hashes in it decide what need not be read.
         entries.sort_by_key(|entry| entry.path.as_str() != MANIFEST);
         for entry in &entries {
-            seen.take(&opened, entry, &mut index.tar.content(entry), true)?;
+            // Threads start only for what is read.
+            let read = seen.reads(entry, true);
+            match read {
+                true => seen.take(&opened, entry, &mut opened.content(&mut index, entry)?, true)?,
+                false => seen.take(&opened, entry, &mut io::empty(), true)?,
+            }
             if let Some(size) = index.packed(entry) {
                 packed.insert(entry.path.clone(), size);
             }
@@ -242,6 +247,15 @@ struct Seen {
 }
 
 impl Seen {
+    /// Is the content of this entry read? Its hash is known where it can be passed over and the manifest lists it.
+    fn reads(&self, entry: &Entry, passable: bool) -> bool {
+        let path = entry.path.as_str();
+        [MANIFEST, SIGNATURE].contains(&path)
+            || self.tensors && path.ends_with(".safetensors")
+            || !passable
+            || !self.listed.contains_key(&entry.path)
+    }
+
     /// Takes in an entry; of its content no more than needed where it can be passed over.
     fn take(&mut self, opened: &Opened, entry: &Entry, content: &mut dyn Read, passable: bool) -> Result<()> {
         let small = |content: &mut dyn Read, max: u64| {
@@ -274,7 +288,7 @@ impl Seen {
                 }
                 self.weights.push(weights);
             }
-            _ if passable && self.listed.contains_key(&entry.path) => {}
+            _ if !self.reads(entry, passable) => {}
             _ => sha256 = Some(hash(content).map_err(|e| opened.error(e))?),
         }
         self.files.push((entry.path.clone(), entry.size, sha256));

@@ -1,4 +1,4 @@
-//! `lock`: writes Expertfile.lock after a build; and holds experts that are up to date against it.
+//! `lock`: writes Expertfile.lock after a build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,18 +8,16 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 
 use crate::base::event::Observer;
-use crate::base::{Diagnostic, Error, Result, Sha256};
+use crate::base::{Error, Result, Sha256};
 use crate::engine::freshness::in_parallel;
-use crate::engine::limits::{Candidate, Limits};
 use crate::engine::survey::Survey;
 use crate::engine::target::Target;
 use crate::ops::build::{Options, Report, build};
 use crate::ops::experts::Experts;
 use crate::ops::history::History;
-use crate::ops::memo::Memo;
+use crate::ops::locked::{inputs, load};
 use crate::ops::workspace::Workspace;
 use crate::spec::lock::{Id, Lock, Locked, NAME};
-use crate::store::index::Record;
 use crate::store::{Index, fs, output};
 
 /// What was written.
@@ -31,59 +29,6 @@ pub struct Written {
     pub packages: usize,
     /// Packages that are new in it or other than before.
     pub changed: Vec<String>,
-}
-
-/// Reads the repo's lock file, where there is one.
-pub fn load(workspace: &Workspace) -> Result<Option<Lock>> {
-    let path = workspace.root.join(NAME);
-    let Some((bytes, _)) = fs::read(&path, 256 << 20)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|_| Error::usage(format!("{NAME} is not UTF-8")))?;
-    Lock::read(&text).map(Some)
-}
-
-/// The lock file that these options and experts need.
-pub(crate) fn needed(workspace: &Workspace, targets: &[Arc<Target>], options: &Options) -> Result<Option<Lock>> {
-    if !options.locked && targets.iter().all(|target| target.expert.growth.is_none()) {
-        return Ok(None);
-    }
-    let lock = load(workspace)?;
-    if options.locked && lock.is_none() {
-        let help = "`expert-build lock` writes it; commit it with the repository";
-        return Err(Error::usage_help(format!("`--locked` compares with {NAME}, and there is none"), help));
-    }
-    Ok(lock)
-}
-
-/// Holds an expert that is up to date against the limits; nothing is read but the index.
-pub(crate) fn hold(limits: Limits<'_>, index: &Index, target: &Target) -> Result<Vec<Diagnostic>> {
-    let expert = &target.expert;
-    if !limits.locked && expert.budget.is_none() && expert.growth.is_none() {
-        return Ok(Vec::new());
-    }
-    let Some(record) = index.get(target.key()).and_then(|view| view.decode()) else { return Ok(Vec::new()) };
-    let Some(memo) = Memo::decode(&record.memo) else { return Ok(Vec::new()) };
-    let history = History::kept(&record);
-    let mut found = Vec::new();
-    for (at, output) in record.outputs.iter().filter(|output| output.is_package).enumerate() {
-        let model = history.packages.get(at).and_then(|past| past.model.clone());
-        let candidate = Candidate {
-            id: Id { name: memo.name.clone(), version: memo.version.clone(), model },
-            sha256: output.sha256,
-            bytes: output.seen.stat.map_or(0, |stat| stat.size),
-            inputs: &|| inputs(target, &record).collect(),
-        };
-        found.extend(limits.judge(target, &candidate)?);
-    }
-    Ok(found)
-}
-
-/// The inputs of an expert by path below its folder.
-fn inputs<'r>(target: &Target, record: &'r Record) -> impl Iterator<Item = (String, Sha256)> + 'r {
-    let lead = if target.key() == "." { String::new() } else { format!("{}/", target.key()) };
-    record.inputs.iter().map(move |input| {
-        let path = &input.seen.path;
-        (path.strip_prefix(&lead).unwrap_or(path).to_owned(), input.sha256)
-    })
 }
 
 /// Builds the chosen experts and writes what they are into the lock file. Experts that were not chosen keep their

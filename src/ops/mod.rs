@@ -7,6 +7,7 @@ pub mod cat;
 mod contents;
 mod copies;
 pub mod diff;
+pub mod due;
 pub mod excerpt;
 pub mod experts;
 pub mod extract;
@@ -19,13 +20,23 @@ pub mod inspect;
 pub mod keygen;
 pub mod list;
 pub mod lock;
+pub mod locked;
 pub mod memo;
+pub mod model_signature;
 mod opened;
 pub mod package;
+mod provenance;
+#[cfg(feature = "oci")]
+pub mod pull;
+#[cfg(feature = "oci")]
+pub mod push;
+#[cfg(feature = "oci")]
+pub mod reach;
 pub mod repro;
 pub mod requirements;
 pub mod sign;
 pub mod status;
+pub mod suggest;
 mod tensors;
 pub mod timings;
 pub mod unpacked;
@@ -36,3 +47,6 @@ pub mod workspace;
 pub mod write_report;
 
 pub use crate::format::archive::Limits;
+#[cfg(feature = "oci")]
+pub use crate::format::oci::Form;
+pub use opened::Reading;

@@ -1,11 +1,13 @@
 //! `sign`: a signature into a package that exists, changing nothing but the manifest and `signature.sig`.
 //!
-//! The package is read and verified first: what is not whole is not signed. In a zstd package with a seek table the
-//! packed bytes of every other file are copied as they are, and a bare tar is copied anyway. In a gzip package nothing
-//! says where a file's packed bytes begin, so it is packed again, with the level that its manifest names: a package that
-//! expert-build made comes out as if it had been built with the key.
+//! The package is read and verified first: what is not whole is not signed. Then the packed bytes of every other file are
+//! copied as they are: a zstd package has a seek table, in a gzip package of ours they are found again (see
+//! [`gzip_stretch`]), and a bare tar is copied anyway. What was packed by others in another way is packed again, with the
+//! level that its manifest names. A package that expert-build made comes out as if it had been built with the key.
 
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,14 +15,17 @@ use sha2::Digest as _;
 
 use crate::base::{Error, RelPath, Result, Sha256};
 use crate::format::archive::seek_table::Frame;
-use crate::format::archive::{Archive, Entry, Fault, Limits, Stream, Writer};
+use crate::format::archive::{Archive, Entry, Fault, Limits, Writer};
+use crate::format::gzip_stretch;
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, Seal, seal};
 use crate::format::json::Value;
 use crate::format::json_write::pretty;
-use crate::format::segment::{Codec, Encoder, SEGMENT, Segment};
+use crate::format::provenance::ENDING;
+use crate::format::segment::{Codec, Compression, Encoder, SEGMENT, Segment};
 use crate::format::signature::{PrivateKey, PublicKey};
+use crate::format::tar;
 use crate::ops::contents::Contents;
-use crate::ops::opened::{Index, Opened};
+use crate::ops::opened::{Index, Opened, Tar};
 use crate::ops::verify::{self, ProblemKind, judge};
 use crate::store::package_file::PackageFile;
 use crate::store::{Output, fs, output};
@@ -58,14 +63,16 @@ pub struct Signed {
     pub publisher: String,
     /// The number of files that the signature covers.
     pub files: usize,
-    /// Bytes of the old package that were copied as they were.
+    /// Bytes of files that were copied from the old package as they were.
     pub copied: u64,
+    /// Was a provenance taken away that spoke of the package as it was before?
+    pub dropped_provenance: bool,
 }
 
 /// Signs a package.
 pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
     let opened = Opened::open(package, options.limits)?;
-    let contents = Contents::read(&opened, |_| Ok(None))?;
+    let contents = Contents::marked(&opened)?;
     whole(&opened, &contents)?;
     let mut manifest = opened.manifest(&contents.manifest)?;
     let codec = codec(&opened, &contents, &manifest)?;
@@ -89,9 +96,11 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
     // A crash between the two leaves a package without a checksum file, never one with a wrong one.
     let beside = beside(target);
     fs::remove(&beside)?;
+    let provenance = target.with_file_name(format!("{}{ENDING}", file_name(target)));
+    let dropped_provenance = fs::is_file(&provenance);
+    fs::remove(&provenance)?;
     output.commit()?;
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    output::write(&beside, format!("{sha256}  {name}\n").as_bytes())?;
+    output::write(&beside, format!("{sha256}  {}\n", file_name(target)).as_bytes())?;
     Ok(Signed {
         package: target.to_path_buf(),
         sha256,
@@ -100,11 +109,16 @@ pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
         publisher,
         files: contents.files.keys().filter(|path| path.as_str() != SIGNATURE).count(),
         copied,
+        dropped_provenance,
     })
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Only what the hashes say is signed; an old signature does not matter.
-fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
+pub(crate) fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
     let report = judge(opened, contents, &verify::Options { limits: opened.limits, ..Default::default() })?;
     let kinds = [ProblemKind::Changed, ProblemKind::Missing, ProblemKind::Extra, ProblemKind::Integrity];
     match report.problems.iter().find(|problem| kinds.contains(&problem.kind)) {
@@ -117,7 +131,7 @@ fn whole(opened: &Opened, contents: &Contents) -> Result<()> {
 }
 
 /// How the package was made, or would be.
-fn codec(opened: &Opened, contents: &Contents, manifest: &Value) -> Result<Codec> {
+pub(crate) fn codec(opened: &Opened, contents: &Contents, manifest: &Value) -> Result<Codec> {
     let told = manifest.pointer("/package/compression").and_then(Value::as_str);
     let level = manifest.pointer("/package/level").and_then(Value::as_u64);
     let level = level.filter(|_| told == Some(contents.compression.as_str())).and_then(|l| u32::try_from(l).ok());
@@ -155,11 +169,17 @@ fn rewrite(
     let mtime = contents.entries.iter().find(|entry| entry.path.as_str() == MANIFEST).and_then(|entry| entry.mtime);
     let mut source = match opened.index()? {
         Some(index) => Source::Anywhere(Box::new(index)),
+        None if !contents.marks.is_empty() && in_order && codec.compression == Compression::Gzip => {
+            match stretches(opened, contents, mtime.unwrap_or(MTIME)).map_err(|e| opened.error(e))? {
+                Some(stretches) => Source::Stretches(opened.file.again(), stretches),
+                None => Source::Stream(Box::new(opened.stream()?)),
+            }
+        }
         None if in_order => Source::Stream(Box::new(opened.stream()?)),
         None => Source::Anywhere(Box::new(opened.index_or_spool()?)),
     };
     let failed = |e: io::Error| Error::io("write", output.target(), e);
-    let mut tee = Tee { out: BufWriter::with_capacity(1 << 20, output.file()), hasher: sha2::Sha256::new(), bytes: 0 };
+    let mut tee = Tee::new(BufWriter::with_capacity(1 << 20, output.file()));
     let mut writer = Writer::new(&mut tee, codec, mtime.unwrap_or(MTIME)).map_err(failed)?;
     let (manifest, signature) = (files.manifest.as_bytes(), files.signature.as_bytes());
     writer.entry(&path(MANIFEST), manifest.len() as u64, manifest).map_err(failed)?;
@@ -179,19 +199,54 @@ fn rewrite(
         }
     }
     writer.finish().map_err(failed)?;
-    Ok((Sha256::new(tee.hasher.finalize().into()), tee.bytes, copied))
+    Ok((tee.sha256(), tee.bytes, copied))
 }
+
+/// Where each file but manifest and signature lies in a gzip package of ours, with its CRC-32; `None` where one of them
+/// cannot be found.
+fn stretches(opened: &Opened, contents: &Contents, mtime: u64) -> io::Result<Option<BTreeMap<RelPath, Stretch>>> {
+    let mut file = opened.file.again();
+    let mut found = BTreeMap::new();
+    for (at, (entry, mark)) in contents.entries.iter().zip(&contents.marks).enumerate() {
+        if entry.size == 0 || [MANIFEST, SIGNATURE].contains(&entry.path.as_str()) {
+            continue;
+        }
+        let mut after = vec![0; tar::padding(entry.size)];
+        match contents.entries.get(at + 1) {
+            Some(next) => after.extend_from_slice(&tar::header(&next.path, next.size, mtime)),
+            None => after.extend_from_slice(&tar::END),
+        }
+        let Some(range) = gzip_stretch::find(&mut file, mark, entry.size, &after)? else { return Ok(None) };
+        found.insert(entry.path.clone(), (range, mark.crc32));
+    }
+    Ok(Some(found))
+}
+
+/// The place of a content in a gzip package, and its CRC-32.
+type Stretch = (Range<u64>, u32);
 
 /// Where the contents come from.
 enum Source {
+    Stretches(PackageFile, BTreeMap<RelPath, Stretch>),
     Anywhere(Box<Index>),
-    Stream(Box<Archive<Stream<PackageFile>>>),
+    Stream(Box<Archive<Tar>>),
 }
 
 impl Source {
     /// Writes the content of this entry; returns how many bytes were copied as they were.
     fn write<W: Write>(&mut self, writer: &mut Writer<W>, entry: &Entry) -> Result<u64, Fault> {
         match self {
+            Self::Stretches(file, stretches) => {
+                let Some((range, crc32)) = stretches.get(&entry.path) else {
+                    // Only what is empty has no place.
+                    writer.entry(&entry.path, 0, io::empty())?;
+                    return Ok(0);
+                };
+                file.seek(SeekFrom::Start(range.start))?;
+                let length = range.end - range.start;
+                writer.packed_row(&entry.path, entry.size, *crc32, &mut file.take(length))?;
+                Ok(length)
+            }
             Self::Anywhere(index) => {
                 let Some(own) = index.find(entry.path.as_str()).cloned() else {
                     return Err(io::Error::other("the package changed while it was being read").into());
@@ -235,17 +290,28 @@ fn segments(frames: &[Frame]) -> Option<Vec<Segment>> {
 }
 
 /// The file that holds the hash in `sha256sum -c` form.
-fn beside(package: &Path) -> PathBuf {
+pub(crate) fn beside(package: &Path) -> PathBuf {
     let mut path = package.as_os_str().to_owned();
     path.push(".sha256");
     path.into()
 }
 
 /// Writes, hashes and counts.
-struct Tee<W> {
+pub(crate) struct Tee<W> {
     out: W,
     hasher: sha2::Sha256,
     bytes: u64,
+}
+
+impl<W> Tee<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, hasher: sha2::Sha256::new(), bytes: 0 }
+    }
+
+    /// The hash of what was written.
+    pub(crate) fn sha256(&self) -> Sha256 {
+        Sha256::new(self.hasher.clone().finalize().into())
+    }
 }
 
 impl<W: Write> Write for Tee<W> {

@@ -9,10 +9,11 @@ use crate::engine::explain::Explained;
 use crate::engine::freshness::{Verdict, in_parallel, look};
 use crate::engine::key::Change;
 use crate::engine::target::Target;
+use crate::ops::due;
 use crate::ops::experts::remembered;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
-use crate::store::{Cache as _, Index};
+use crate::store::Index;
 
 /// How an expert stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -138,10 +139,7 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
             };
             let mut standing = Standing::new(target, state, memo());
             if state == State::Stale {
-                let has = |key| workspace.cache.result(key).is_ok_and(|found| found.is_some());
-                // What is signed is made where the key is.
-                let all = target.signer.is_none() && explained.keys.iter().all(|text| has(text.key()));
-                standing.cached = Some(all && !explained.keys.is_empty());
+                standing.cached = Some(due::is_cached(workspace, target, &explained));
             }
             standing.changes = [explained.changes, explained.outputs].concat();
             standing.touched = explained.touched;

@@ -5,14 +5,19 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{RelPath, Result, Sha256};
+use crate::base::{Error, RelPath, Result, Sha256};
 use crate::format::archive::Limits;
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, manifest_hash};
 use crate::format::json::Value;
+use crate::format::provenance::{ENDING, Stated, envelopes, is_by, read};
 use crate::format::segment::Compression;
 use crate::format::signature::{ALGORITHM, PublicKey, Signature};
 use crate::ops::contents::Contents;
-use crate::ops::opened::{Opened, hash};
+use crate::ops::opened::{Opened, Reading};
+use crate::store::fs;
+
+/// Longest file of provenance: a hundred thousand inputs.
+const MAX_PROVENANCE: u64 = 64 << 20;
 
 /// What is asked of a package.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +27,18 @@ pub struct Options {
     pub trusted: Vec<Trusted>,
     /// An unsigned package is a problem, and so is a signature that leaves anything uncovered.
     pub require_signature: bool,
+    /// The file that holds the package's provenance; without it the one beside the package, where there is one.
+    pub provenance: Option<PathBuf>,
     /// How much is read.
     pub limits: Limits,
+    /// By how many threads; none means one.
+    pub jobs: usize,
+}
+
+impl Options {
+    pub(crate) fn reading(&self) -> Reading {
+        Reading { limits: self.limits, jobs: self.jobs }
+    }
 }
 
 /// A trusted key.
@@ -31,8 +46,10 @@ pub struct Options {
 pub struct Trusted {
     /// The key.
     pub key: PublicKey,
-    /// Whose it is or where it stands: for the report.
+    /// Whose it is: for the report.
     pub name: String,
+    /// Where it stands: a flag, or a place in a settings file.
+    pub origin: String,
 }
 
 /// What was found.
@@ -58,6 +75,8 @@ pub struct Report {
     pub signature: SignatureReport,
     /// The `.sha256` file beside it, where there is one.
     pub checksum: Option<Checksum>,
+    /// Its provenance, where there is one.
+    pub provenance: Option<ProvenanceReport>,
     /// What is wrong, worst first: any makes `ok` false.
     pub problems: Vec<Problem>,
     /// What nothing vouches for, though nothing contradicts it.
@@ -110,6 +129,8 @@ pub struct SignatureReport {
     pub created_at: Option<String>,
     /// The name under which the key is trusted.
     pub trusted_as: Option<String>,
+    /// Where that name stands: a flag, or a place in a settings file.
+    pub trusted_by: Option<String>,
     /// Does it cover the manifest, and so the publisher and the key themselves?
     pub covers_manifest: bool,
 }
@@ -139,6 +160,18 @@ pub struct Checksum {
     pub actual: Sha256,
 }
 
+/// What the provenance of a package is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProvenanceReport {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The key that signed the statement about this package; none where there is no such statement.
+    pub key: Option<PublicKey>,
+    /// What it says.
+    #[serde(flatten)]
+    pub stated: Option<Stated>,
+}
+
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -166,6 +199,8 @@ pub enum ProblemKind {
     Missing,
     /// A file is not listed.
     Extra,
+    /// The provenance is not of this package, or not by a key that counts.
+    Provenance,
     /// The `.sha256` file beside the package says another hash.
     Checksum,
     /// The manifest's `integrity` makes no sense.
@@ -175,7 +210,8 @@ pub enum ProblemKind {
 /// Verifies a package. An error means that it could not be read to its end; what was found wrong in a package that
 /// could be read is in the report.
 pub fn verify(path: &Path, options: &Options) -> Result<Report> {
-    let opened = Opened::open(path, options.limits)?;
+    let opened = Opened::open(path, options.reading())?;
+    opened.hash_aside(options.provenance.is_some());
     let contents = Contents::read(&opened, |_| Ok(None))?;
     judge(&opened, &contents, options)
 }
@@ -199,6 +235,7 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
     let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
     let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
     let checksum = judge.checksum(opened)?;
+    let provenance = judge.provenance(opened, &signature, options)?;
     if contents.members > 1 {
         let what = format!("the gzip data has {} members; many readers stop after the first", contents.members);
         match judge.native {
@@ -218,6 +255,7 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
         files,
         signature,
         checksum,
+        provenance,
         problems: judge.problems,
         not_covered: judge.not_covered,
     })
@@ -329,6 +367,7 @@ impl Judge {
             publisher: integrity.publisher.clone(),
             created_at: integrity.created_at.clone(),
             trusted_as: None,
+            trusted_by: None,
             covers_manifest: false,
         };
         let entry = entry.map(str::trim);
@@ -347,6 +386,7 @@ impl Judge {
                 report.covers_manifest = covers_manifest;
                 let trusted = options.trusted.iter().find(|trusted| trusted.key == key);
                 report.trusted_as = trusted.map(|trusted| trusted.name.clone());
+                report.trusted_by = trusted.map(|trusted| trusted.origin.clone());
                 report.state = match trusted {
                     Some(_) => SignatureState::Trusted,
                     None if options.trusted.is_empty() => SignatureState::Valid,
@@ -392,9 +432,55 @@ impl Judge {
         if good { Ok(key) } else { Err("the signature does not fit the hashes of the package".into()) }
     }
 
+    /// The statement about this package, by its own key or a trusted one. Of a package that nobody signed it may be by
+    /// any key, which is told.
+    fn provenance(
+        &mut self,
+        opened: &Opened,
+        signature: &SignatureReport,
+        options: &Options,
+    ) -> Result<Option<ProvenanceReport>> {
+        let beside = opened.file.path_beside(ENDING);
+        let path = options.provenance.as_ref().unwrap_or(&beside);
+        let Some((bytes, _)) = fs::read(path, MAX_PROVENANCE)? else {
+            return match &options.provenance {
+                None => Ok(None),
+                Some(path) => Err(Error::usage(format!("there is no provenance at `{}`", path.display()))),
+            };
+        };
+        let actual = opened.sha256()?;
+        let signed = matches!(signature.state, SignatureState::Valid | SignatureState::Trusted);
+        let own = signature.key.filter(|_| signed);
+        let counts: Vec<PublicKey> = own.into_iter().chain(options.trusted.iter().map(|trusted| trusted.key)).collect();
+        let mut fault = "holds no statement of what a package was made of";
+        let mut report = ProvenanceReport { path: path.clone(), key: None, stated: None };
+        for envelope in envelopes(&String::from_utf8_lossy(&bytes)) {
+            let Some(stated) = read(&envelope.statement) else { continue };
+            if !stated.subjects.contains(&actual) {
+                fault = "is not about this package: its hash is another";
+                continue;
+            }
+            let named = envelope.signatures.iter().filter_map(|signed| signed.key.parse().ok());
+            let any: Vec<PublicKey> = if signature.state == SignatureState::Unsigned && counts.is_empty() {
+                named.collect()
+            } else {
+                counts.clone()
+            };
+            report.key = any.into_iter().find(|key| is_by(&envelope, key));
+            if report.key.is_some() {
+                report.stated = Some(stated);
+                return Ok(Some(report));
+            }
+            fault = "is not signed with the key of the package or a trusted one";
+        }
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        self.problem(ProblemKind::Provenance, None, format!("the provenance `{name}` {fault}"));
+        Ok(Some(report))
+    }
+
     fn checksum(&mut self, opened: &Opened) -> Result<Option<Checksum>> {
         let Some(text) = opened.file.beside(".sha256")? else { return Ok(None) };
-        let actual = hash(opened.file.again()).map_err(|e| opened.error(e))?;
+        let actual = opened.sha256()?;
         let expected: Option<Sha256> = text.split_whitespace().next().and_then(|hash| hash.parse().ok());
         if expected != Some(actual) {
             let what = match expected {

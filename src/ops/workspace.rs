@@ -8,8 +8,9 @@ use crate::base::{Error, RelPath, Result};
 use crate::engine::target::Target;
 use crate::format::signature::PrivateKey;
 use crate::ops::keygen;
+use crate::ops::verify::Trusted;
 use crate::spec::expertfile::CacheDir;
-use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Sign, expertfile};
+use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
 use crate::store::{DiskFolder, LocalCache, fs};
 
 /// What the caller knows of the machine: the library itself reads no environment.
@@ -155,9 +156,7 @@ impl Workspace {
     }
 
     fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
-        path.resolve(&self.places()).ok_or_else(|| {
-            Error::usage_help(format!("`{}` needs a home folder", path.text), "set HOME, or write the path in full")
-        })
+        path.resolve(&self.places()).ok_or_else(|| no_home(path))
     }
 
     fn epoch(&self) -> Result<Option<u64>> {
@@ -207,6 +206,45 @@ impl Workspace {
             None => Ok(None),
         }
     }
+}
+
+/// Whose signatures count for someone who works here: what the Expertfile and the user's configuration say, with the
+/// names under which they say it. An entry that cannot be read is an error: it might be the one that counts.
+pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
+    let directory = fs::canonical(&setup.directory)?;
+    let setup = with_user_config(setup)?;
+    let nearest = nearest(&directory);
+    let (root, trust) = match workspace_above(&nearest, &setup.request) {
+        Some((root, repo)) => (root, repo.trust),
+        None => {
+            let trust = crate::spec::trust::of(&DiskFolder::new(&nearest), &setup.request)?;
+            (nearest, trust)
+        }
+    };
+    let places =
+        Places { repo: &root, working: &setup.directory, user: &setup.config_dir, home: setup.home.as_deref() };
+    let read = |(name, entry): (String, Setting<TrustedKey>)| {
+        let key = match &entry.value {
+            TrustedKey::Key(key) => *key,
+            TrustedKey::File(path) => {
+                let path = path.resolve(&places).ok_or_else(|| no_home(path))?;
+                keygen::public_key(&path.to_string_lossy()).map_err(|error| {
+                    let cause =
+                        std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+                    Error::usage_help(
+                        format!("the trusted key `{name}` ({}) is not to be had: {error}{cause}", entry.origin),
+                        "correct the entry of `[trust]`, or take it out",
+                    )
+                })?
+            }
+        };
+        Ok(Trusted { key, name, origin: entry.origin.to_string() })
+    };
+    trust.into_iter().map(read).collect()
+}
+
+fn no_home(path: &crate::spec::HostPath) -> Error {
+    Error::usage_help(format!("`{}` needs a home folder", path.text), "set HOME, or write the path in full")
 }
 
 /// Is there a folder at this path?

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use crate::base::suggest;
 use crate::base::{Diagnostic, Level, Preset, RelPath, codes, codes::repo};
+use crate::spec::age::Age;
 use crate::spec::amount::{Growth, Size};
 use crate::spec::choice::{Compression, OnError, Sign, Write};
 use crate::spec::glob::Glob;
@@ -16,6 +17,7 @@ use crate::spec::host_path::{Base, EnvName, HostPath, KeySource};
 use crate::spec::origin::{Origin, Section, Setting, Source};
 use crate::spec::read::{Key, Reader, Slot, Table, table};
 use crate::spec::template::Template;
+use crate::spec::trust::TrustedKey;
 use crate::spec::value::{self, Fault, FileName, Folder, Models, Slug, Value, quoted};
 
 /// The name of the file.
@@ -39,6 +41,8 @@ table! {
     expert "expert": Vec<ExpertTable>,
     /// Where results are kept.
     cache "cache": CacheTable,
+    /// Whose signatures count when packages are verified.
+    trust "trust": TrustTable,
     /// Settings that `--profile NAME` puts over all others of the files.
     profile "profile": BTreeMap<String, ProfileTable>,
 }
@@ -129,6 +133,8 @@ table! {
     dir "dir": Option<Setting<CacheDir>>,
     /// The size that `cache gc` brings the local cache down to. Default: 20GiB.
     max_size "max-size": Option<Setting<Size>>,
+    /// What was not used for so long is removed by `cache gc`: a number and minutes, hours, days or weeks. Default: 90 days.
+    max_age "max-age": Option<Setting<Age>>,
     /// A cache on another machine, shared by many.
     remote "remote": RemoteTable,
 }
@@ -148,6 +154,13 @@ table! {
     on_error "on-error": Option<Setting<OnError>>,
     /// Headers of each request: a text, or { env = "NAME", prefix = "Bearer " }.
     headers "headers": BTreeMap<String, Setting<Header>>,
+}
+
+table! {
+    /// Whose signatures count when packages are verified here.
+    pub struct TrustTable in |_| Some(Section::Trust);
+    /// Public keys, each under a name for reports: `ed25519:…`, or the path of a file that holds one. Where there are any, a signature by another key is a failure. `--key` counts instead of them.
+    keys "keys": BTreeMap<String, Setting<TrustedKey>>,
 }
 
 table! {
@@ -183,6 +196,8 @@ table! {
     defaults "defaults": Settings,
     /// Where results are kept.
     cache "cache": CacheTable,
+    /// Whose signatures count when packages are verified.
+    trust "trust": TrustTable,
 }
 
 /// `[lints]`: a preset, and levels by code.
@@ -362,6 +377,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Key>)> {
         ("[expert.model.\"NAME\"]", ModelTable::keys()),
         ("[cache]", CacheTable::keys()),
         ("[cache.remote]", RemoteTable::keys()),
+        ("[trust]", TrustTable::keys()),
         ("[profile.NAME]", ProfileTable::keys()),
     ]
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::base::{Diagnostic, RelPath, codes::repo};
 use crate::format::segment::{Codec, Compression};
-use crate::spec::Size;
 use crate::spec::choice::{OnError, Sign, Write};
 use crate::spec::expert::{Expert, List};
 use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, Settings, Url};
 use crate::spec::host_path::{HostPath, KeySource};
 use crate::spec::origin::{Origin, Setting};
 use crate::spec::value::Models;
+use crate::spec::{Age, Size};
 
 /// Layers of settings, the strongest first.
 pub struct Layers<'a>(pub Vec<&'a Settings>);
@@ -122,6 +122,8 @@ pub struct Cache {
     pub dir: Setting<CacheDir>,
     /// What `cache gc` brings it down to.
     pub max_size: Setting<Size>,
+    /// What was not used for so long is collected.
+    pub max_age: Setting<Age>,
     /// The cache on another machine, where there is one.
     pub remote: Option<Remote>,
 }
@@ -172,6 +174,7 @@ impl Cache {
         let cache = Self {
             dir: first(layers, |c| &c.dir).unwrap_or(Setting::built_in(CacheDir::Auto)),
             max_size: first(layers, |c| &c.max_size).unwrap_or(Setting::built_in(Size(20 << 30))),
+            max_age: first(layers, |c| &c.max_age).unwrap_or(Setting::built_in(Age::days(90))),
             remote,
         };
         (cache, found)

@@ -1,6 +1,7 @@
 //! From texts to experts: Expertfile.toml as written, profiles, flags and variables, resolved to what each expert is
 //! built with, every value with its origin. No effects: files come through [`Folder`], the environment in a map.
 
+pub mod age;
 pub mod amount;
 pub mod choice;
 pub mod expert;
@@ -20,10 +21,12 @@ pub mod schema;
 pub mod select;
 pub mod show;
 pub mod template;
+pub mod trust;
 pub mod value;
 
 use crate::base::{RelPath, Result};
 
+pub use age::Age;
 pub use amount::{Growth, Size};
 pub use choice::{Compression, OnError, Sign, Write};
 pub use expert::{Expert, Naming};
@@ -39,6 +42,7 @@ pub use schema::schema;
 pub use select::select;
 pub use show::{Row, show};
 pub use template::{Template, slug};
+pub use trust::TrustedKey;
 
 /// The repo's files, as spec sees them.
 pub trait Folder {

@@ -67,6 +67,8 @@ pub enum Section {
     Expert,
     /// `[cache]`.
     Cache,
+    /// `[trust]`.
+    Trust,
     /// `[profile.NAME]`.
     Profile(Arc<str>),
     /// Anywhere in the user's own configuration.
@@ -138,6 +140,7 @@ impl fmt::Display for Origin {
             Section::Defaults => f.write_str("defaults at ")?,
             Section::Expert => f.write_str("expert at ")?,
             Section::Cache => f.write_str("cache at ")?,
+            Section::Trust => f.write_str("trust at ")?,
             Section::Profile(name) => write!(f, "profile `{name}` at ")?,
             Section::User => f.write_str("user config at ")?,
         }

@@ -10,6 +10,7 @@ use crate::spec::host_path::HostPath;
 use crate::spec::layers::{Cache, Layers};
 use crate::spec::origin::{Origin, Setting};
 use crate::spec::request::Request;
+use crate::spec::trust::{TrustedKey, merged};
 use crate::spec::{Folder, init, members, profiles};
 
 /// A repository, resolved.
@@ -25,6 +26,8 @@ pub struct Repo {
     pub externals: BTreeMap<String, Setting<semver::Version>>,
     /// Where results are kept.
     pub cache: Cache,
+    /// Whose signatures count, by name.
+    pub trust: BTreeMap<String, Setting<TrustedKey>>,
     /// The experts, by folder.
     pub experts: Vec<Expert>,
     /// Every file that was read to know all this.
@@ -138,6 +141,7 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
         profile: asked.map(|(profile, origin)| Setting { value: profile.to_owned(), origin }),
         out_dir: workspace.out_dir.clone(),
         externals: workspace.externals.clone(),
+        trust: merged(&[&written.trust, &user.trust]),
         expertfile: file,
         cache,
         experts,
@@ -214,7 +218,7 @@ fn read_members<'a>(
                     found.push(nested.finding(&repo::EXPERTFILE_MEMBER, message).help(help));
                 }
                 let profiles = file.profile.values().map(|profile| &profile.origin);
-                for ignored in profiles.chain([&file.cache.origin]).flatten() {
+                for ignored in profiles.chain([&file.cache.origin, &file.trust.origin]).flatten() {
                     let message = "this counts only when the member is built by itself";
                     let help = format!("what concerns the whole run stands in the repo's own {}", expertfile::NAME);
                     warnings.push(ignored.finding(&repo::EXPERTFILE_IGNORED, message).help(help));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::spec::expert::Expert;
-use crate::spec::expertfile::{CacheTable, ExpertTable, ModelTable, RemoteTable, WorkspaceTable};
+use crate::spec::expertfile::{CacheTable, ExpertTable, ModelTable, RemoteTable, TrustTable, WorkspaceTable};
 use crate::spec::layers::Cache;
 use crate::spec::origin::Setting;
 use crate::spec::read::{Key, Table, key_text};
@@ -13,7 +13,7 @@ use crate::spec::value::{Value, quoted};
 /// A value in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// The table that it stands in: `[workspace]`, `[cache]`, or `[[expert]]`.
+    /// The table that it stands in: `[workspace]`, `[cache]`, `[trust]` or `[[expert]]`.
     pub table: &'static str,
     /// The expert's folder, where it is about one.
     pub expert: Option<String>,
@@ -71,7 +71,7 @@ impl Rows {
 }
 
 impl Repo {
-    /// Every value in force: the workspace's, the cache's, each expert's.
+    /// Every value in force: the workspace's, the cache's, whom to trust, each expert's.
     pub fn rows(&self) -> Vec<Row> {
         let mut workspace = Rows::new("[workspace]", None, WorkspaceTable::keys());
         if let Some(members) = self.expertfile.as_ref().and_then(|file| file.workspace.members.as_ref()) {
@@ -83,6 +83,11 @@ impl Repo {
         }
         let mut rows = workspace.rows;
         rows.extend(cache_rows(&self.cache));
+        let mut trust = Rows::new("[trust]", None, TrustTable::keys());
+        for (name, key) in &self.trust {
+            trust.set(&format!("keys.{}", key_text(name)), key);
+        }
+        rows.extend(trust.rows);
         rows.extend(self.experts.iter().flat_map(expert_rows));
         rows
     }
@@ -92,6 +97,7 @@ fn cache_rows(cache: &Cache) -> Vec<Row> {
     let mut rows = Rows::new("[cache]", None, CacheTable::keys());
     rows.set("dir", &cache.dir);
     rows.set("max-size", &cache.max_size);
+    rows.set("max-age", &cache.max_age);
     let Some(remote) = &cache.remote else { return rows.rows };
     rows.prefix = "remote.".to_owned();
     rows.keys = RemoteTable::keys();

@@ -97,7 +97,8 @@ impl Index {
     /// it and only the experts that `keep` names.
     pub fn save(path: &Path, changed: &BTreeMap<String, Record>, keep: &dyn Fn(&str) -> bool) -> Result<()> {
         let now = Self::load(path);
-        let encoded: BTreeMap<&[u8], Vec<u8>> = changed.iter().map(|(k, r)| (k.as_bytes(), r.encode())).collect();
+        let fitting = changed.iter().filter(|(_, record)| record.fits());
+        let encoded: BTreeMap<&[u8], Vec<u8>> = fitting.map(|(k, r)| (k.as_bytes(), r.encode())).collect();
         let mut rows: BTreeMap<&[u8], &[u8]> = (0..now.count).filter_map(|i| now.row(i)).collect();
         rows.extend(encoded.iter().map(|(k, v)| (*k, v.as_slice())));
         rows.retain(|key, _| std::str::from_utf8(key).is_ok_and(keep));
@@ -173,6 +174,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// Can it be written? A path longer than its length field can say would turn all that follows into nonsense.
+    fn fits(&self) -> bool {
+        let inputs = self.inputs.iter().map(|input| &input.seen);
+        let mut all = self.folders.iter().chain(inputs).chain(self.outputs.iter().map(|output| &output.seen));
+        all.all(|seen| seen.path.len() <= usize::from(u16::MAX) && !seen.path.contains('\0'))
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + self.inputs.len() * 160);
         out.extend_from_slice(&self.settings);
@@ -449,6 +457,25 @@ mod tests {
         other.insert("e/soft".into(), Stat { kind: Kind::Dir, size: 0, mtime: 0, ctime: 0, ino: 0 });
         assert_eq!(check(&other), Err(Changed::Folder("e/soft".into())));
         assert_eq!(view.check(&[8; 32], &|_, _| None), Err(Changed::Settings));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_not_remembered_and_harms_no_other() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("index");
+        let with = |path: String| {
+            let mut record = record();
+            record.inputs[0].seen.path = path;
+            record
+        };
+        let longest = "x".repeat(usize::from(u16::MAX));
+        let all = [("a", longest.clone()), ("b", longest.clone() + "x"), ("c", "nul\0".into()), ("d", "d".into())];
+        let all = all.map(|(key, path)| (key.to_owned(), with(path)));
+        Index::save(&path, &BTreeMap::from(all), &|_| true).expect("save");
+        let index = Index::load(&path);
+        assert_eq!(index.len(), 2);
+        assert_eq!(index.get("a").and_then(|view| view.decode()), Some(with(longest)));
+        assert_eq!(index.get("d").and_then(|view| view.decode()), Some(with("d".into())));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -27,17 +28,13 @@ pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>> {
 /// The bytes of a private key file. Refuses one that others may read.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let file = open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            return Err(Error::usage_help(
-                format!("others may read the private key `{path}` (mode {mode:04o})"),
-                format!("run `chmod 600 {path}`, and make a new key if it was shared"),
-            ));
-        }
+    let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(Error::usage_help(
+            format!("others may read the private key `{path}` (mode {mode:04o})"),
+            format!("run `chmod 600 {path}`, and make a new key if it was shared"),
+        ));
     }
     read(file, path)
 }
@@ -71,17 +68,20 @@ pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<()>
     Ok(())
 }
 
-/// Writes the public half that a killed run did not come to write.
-pub fn write_public(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes the public half of a private key that exists. `false` where it is there already, as it should be.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<bool> {
+    if is_there(path) {
+        let there = read_public(path)?;
+        return if there == bytes { Ok(false) } else { Err(taken(path)) };
+    }
     output::tidy_beside(path);
     put_in_place(written((path, bytes), 0o644)?, path)?;
     sync_folder(path);
-    Ok(())
+    Ok(true)
 }
 
 /// The bytes in a temporary beside the path, on the disk and with this mode.
 fn written((path, bytes): (&Path, &[u8]), mode: u32) -> Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
     loop {
         let mut file = tempfile::Builder::new()
             .prefix(output::prefix())
@@ -122,12 +122,8 @@ fn taken(path: &Path) -> Error {
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        // A pipe must not hang the program.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    }
+    // A pipe must not hang the program.
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     let file = options.open(path).map_err(|e| Error::io("read", path, e))?;
     let is_file = file.metadata().map_err(|e| Error::io("read", path, e))?.is_file();
     if is_file { Ok(file) } else { Err(Error::usage(format!("the key `{}` is not a regular file", path.display()))) }
@@ -143,7 +139,7 @@ fn read(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -161,7 +157,19 @@ mod tests {
         std::fs::remove_file(&private).unwrap();
         super::write_pair((&private, b"x"), (&public, b"y")).unwrap_err();
         assert!(!private.exists(), "no half of a pair is left");
+        super::write_pair((&private, b"x"), (&dir.path().join("m.pub"), b"y")).unwrap();
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3, "no temporary is left");
         assert_ne!(super::fresh_seed().unwrap(), super::fresh_seed().unwrap());
+    }
+
+    #[test]
+    fn the_public_half_is_written_again_and_never_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = dir.path().join("k.pub");
+        assert!(super::write_public(&public, b"open").unwrap());
+        assert!(!super::write_public(&public, b"open").unwrap(), "it is there already");
+        assert!(super::write_public(&public, b"other").unwrap_err().to_string().contains("never overwritten"));
+        assert_eq!(std::fs::read(&public).unwrap(), b"open");
     }
 
     #[test]

@@ -12,6 +12,9 @@
 //! | maker of a package | to fill disk or memory | limits on entries, sizes and ratio, counted while reading | `bombs_stop_at_the_limits` in `tests/hostile_archives.rs` |
 //! | whoever carries a package | to change it unseen | SHA-256 of every file, the manifest too; Ed25519 over all of them; no file may be missing or extra | `tests/trust.rs` |
 //! | publisher without a key that is trusted | to pass as another | the key in a package proves nothing by itself: `--key` or a trust list says whose it is | `a_signature_can_be_asked_for` in `tests/trust.rs` |
+//! | whoever runs a registry, or stands before one | a package that is another | a manifest is compared with the digest it was asked by, a blob with the manifest's, and then the package is verified as any other | `other_bytes_are_never_taken` in `tests/oci/fault.rs` |
+//! | whoever runs a registry | a file elsewhere, memory, the disk | the file's name is one name; answers, blobs and packages have limits that are counted while reading | `tests/oci/hostile.rs` |
+//! | whoever runs a registry | logins meant for others | credentials go to the registry's own scheme, host and port, and to a token service by HTTPS | `credentials_go_to_no_other_host` in `tests/oci/access.rs` |
 //! | another user of the machine | the private key | mode 0600 from its first byte; one that others may read is refused; wiped from memory | `keys_are_made_read_and_refused` in `tests/trust.rs` |
 //! | writer of a cache, or a failing disk | other bytes in a package | results end with their hash, blobs are named by theirs, both are checked when they are read; whoever can write results *with* their hashes is trusted: share a cache only among those who may build | `tests/fault/corrupt.rs` |
 //! | server of a remote cache, or who stands before it | other bytes in a package | every blob is hashed when it comes and refused if it is not what was asked for; TLS checks the server's name | `tests/remote` |
@@ -33,6 +36,8 @@ pub mod git;
 pub mod index;
 pub mod keys;
 pub mod local;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod output;
 pub mod package_file;
 pub mod remote;

@@ -69,12 +69,16 @@ impl PackageFile {
         Self { at: 0, ..self.clone() }
     }
 
-    /// The text of a small file beside it with this ending added to its name; `None` where there is none.
-    pub fn beside(&self, ending: &str) -> Result<Option<String>> {
+    /// The path of a file beside it, with this ending added to its name.
+    pub fn path_beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(ending);
-        let path = PathBuf::from(name);
-        let Some((bytes, _)) = crate::store::fs::read(&path, 64 * 1024)? else { return Ok(None) };
+        name.into()
+    }
+
+    /// The text of a small file beside it with this ending added to its name; `None` where there is none.
+    pub fn beside(&self, ending: &str) -> Result<Option<String>> {
+        let Some((bytes, _)) = crate::store::fs::read(&self.path_beside(ending), 64 * 1024)? else { return Ok(None) };
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 

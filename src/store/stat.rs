@@ -113,3 +113,46 @@ impl Stat {
         self.kind == Kind::Dir
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Kind, Stat, TICK};
+
+    /// A file that was written then, and had its attributes changed then.
+    fn stat(mtime: i64, ctime: i64) -> Stat {
+        Stat { kind: Kind::File, size: 1, mtime, ctime, ino: 1 }
+    }
+
+    #[test]
+    fn a_time_proves_nothing_until_it_is_clearly_past() {
+        const NOW: i64 = 1_000_000_000_000;
+        let old = NOW - TICK - 1;
+        for (stat, racy) in [
+            (stat(old, old), false),
+            (stat(NOW, old), true),
+            // A restored backup has an old time of writing, but not of its attributes.
+            (stat(0, NOW), true),
+            (stat(0, old), false),
+            // The clock was set back since.
+            (stat(old, NOW + 3_600_000_000_000), true),
+            (stat(i64::MAX, i64::MAX), true),
+            (stat(i64::MIN, i64::MIN), false),
+        ] {
+            assert_eq!(stat.is_racy(NOW), racy, "{stat:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_is_a_tick_old_is_waited_for() {
+        const NOW: i64 = 1_000_000_000_000;
+        let waited = |time: i64| stat(time, time).youth(NOW);
+        assert_eq!(waited(NOW - TICK - 1), None);
+        assert_eq!(waited(NOW), Some(Duration::from_nanos(TICK as u64 + 1_000_000)));
+        assert_eq!(waited(NOW + TICK), Some(Duration::from_nanos(2 * TICK as u64 + 1_000_000)));
+        // Waiting a day for a clock that was set back would help nobody.
+        assert_eq!(waited(NOW + 86_400_000_000_000), None);
+        assert_eq!(waited(i64::MAX), None);
+    }
+}

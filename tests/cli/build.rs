@@ -86,6 +86,54 @@ fn what_would_be_done_is_an_answer() {
     --- stderr
     error: 1 of 2 experts not up to date, and `--frozen` builds nothing
     "#);
+    // Put back as it was, and one package is gone: the cache has both.
+    space.x("");
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/experts/sql/README.md");
+    space.write("experts/sql/README.md", &std::fs::read_to_string(readme).unwrap());
+    std::fs::remove_file(space.path("experts/english-basic/weights/english-basic.v1.4.0.expert")).unwrap();
+    insta::assert_snapshot!(space.x("-n"), @r"
+    exit 1
+    --- stdout
+    english-basic: `experts/english-basic/weights/english-basic.v1.4.0.expert` is missing or was changed (in the cache)
+    expert-sql: `experts/sql/README.md` changed (in the cache)
+
+    --- stderr
+    2 of 2 experts would be restored from the cache
+    ");
+    // The same experts in another place: nothing of them was ever built there.
+    let elsewhere = Space::workspace();
+    let mut command = elsewhere.command();
+    let same_cache = command.arg("--cache-dir").arg(space.path("../cache/expert-build")).arg("-n");
+    let told = elsewhere.shown(&same_cache.output().unwrap());
+    insta::assert_snapshot!(told, @r"
+    exit 1
+    --- stdout
+    english-basic: never built here (in the cache)
+    expert-sql: never built here (in the cache)
+
+    --- stderr
+    2 of 2 experts would be restored from the cache
+    ");
+    elsewhere.write("experts/sql/README.md", "Yet another.\n");
+    insta::assert_snapshot!(elsewhere.shown(&same_cache.output().unwrap()), @r"
+    exit 1
+    --- stdout
+    english-basic: never built here (in the cache)
+    expert-sql: never built here
+
+    --- stderr
+    2 of 2 experts are stale: 1 would be built, 1 restored from the cache
+    ");
+    insta::assert_snapshot!(space.x("-n --force expert-sql"), @r"
+    exit 1
+    --- stdout
+    expert-sql: asked for by `--force`
+
+    --- stderr
+    1 of 1 experts would be built
+    ");
+    space.x("");
+    space.write("experts/sql/README.md", "Another one.\n");
     insta::assert_snapshot!(space.x("--frozen english-basic"), @r#"
     exit 0
     --- stderr
@@ -96,7 +144,7 @@ fn what_would_be_done_is_an_answer() {
     --- stdout
     expert-sql: `experts/sql/README.md` changed
     "#);
-    assert_eq!(space.read("experts/sql/README.md"), "Another.\n");
+    assert_eq!(space.read("experts/sql/README.md"), "Another one.\n");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn keys_sign_and_are_trusted() {
     insta::assert_snapshot!(space.x("keygen --output k.pem"), @r#"
     exit 2
     --- stderr
-    error: `k.pub` exists, and a key is never overwritten
+    error: `k.pem` exists, and a key is never overwritten
       help: give another `--output`, or move the old key away first
     "#);
     space.x("keygen -o other.pem");
@@ -103,7 +103,7 @@ fn keys_sign_and_are_trusted() {
     p.expert: ok
       english-basic 1.4.0 (none, 14.5 KiB)
       5 files as the manifest says
-      signed with the trusted key `k.pub`, publisher `hivellm`
+      signed with the trusted key `k.pub` (flag `--key`), publisher `hivellm`
       the .sha256 file beside it fits: [SHA256]
     "#);
     insta::assert_snapshot!(space.x("verify p.expert --key other.pub"), @r#"

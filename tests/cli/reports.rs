@@ -52,6 +52,57 @@ fn a_report_goes_to_stdout_where_no_file_is_named() {
 }
 
 #[test]
+fn locking_is_reported_and_the_timings_are_a_report_too() {
+    let space = Space::workspace();
+    let told = space.x("lock -q --report json=run.json --report timings=out/where.html --report junit=junit.xml");
+    assert_eq!(told, "exit 0");
+    let run: Value = serde_json::from_str(&space.read("run.json")).unwrap();
+    assert_eq!((run["packages"].as_array().unwrap().len(), &run["totals"]["built"]), (2, &2.into()));
+    assert!(space.path("Expertfile.lock").is_file());
+    assert!(space.read("out/where.html").contains("<td>expert-sql</td>"));
+    assert!(space.x("check -q --report timings").starts_with("exit 0"));
+    assert!(space.path("expert-build-timings.html").is_file());
+    insta::assert_snapshot!(space.x("build --report timings=-"), @r#"
+    exit 2
+    --- stderr
+    error: `--report timings` draws a page, which goes to a file
+      help: write `--report timings=FILE`, or `--report timings` for expert-build-timings.html
+    "#);
+    insta::assert_snapshot!(space.x("build --report timing"), @r#"
+    exit 2
+    --- stderr
+    error: there is no report `timing`
+      help: did you mean `timings`?
+    "#);
+}
+
+#[test]
+fn the_summary_of_a_step_tells_growth_and_what_is_due() {
+    let space = Space::workspace();
+    space.stdout("build");
+    let lines = (0..500_u32).map(|i| format!("{}\n", i.wrapping_mul(2_654_435_761)));
+    space.write("experts/sql/README.md", &lines.collect::<String>());
+    let summary = |line: &str, file: &str| {
+        let mut command = space.command();
+        command.args(line.split_whitespace()).env("GITHUB_ACTIONS", "true");
+        command.env("GITHUB_STEP_SUMMARY", space.path(file)).output().unwrap();
+        space.read(file)
+    };
+    insta::assert_snapshot!(summary("build -n -q", "due.md"), @r"
+    ### expert-build
+
+    built 0, restored 0, up to date 1, failed 0
+
+    | stale | why | a build would |
+    | --- | --- | --- |
+    | expert-sql | `experts/sql/README.md` changed | build it |
+    ");
+    let built = summary("build -q", "built.md");
+    let row = built.lines().find(|line| line.contains("expert-sql.v0.3.0.expert")).unwrap();
+    assert!(row.contains(" KiB (+") && row.ends_with("| built |"), "{built}");
+}
+
+#[test]
 fn github_actions_gets_annotations_and_a_summary() {
     let space = wrong();
     let mut command = space.command();

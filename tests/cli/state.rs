@@ -126,7 +126,7 @@ fn the_cache_can_be_looked_after() {
     insta::assert_snapshot!(space.x("cache gc --max-age soon"), @r#"
     exit 2
     --- stderr
-    error: invalid value 'soon' for '--max-age <DAYS>': invalid digit found in string
+    error: invalid value 'soon' for '--max-age <AGE>': `soon` is not an age; an age is a whole number and `minutes`, `hours`, `days` or `weeks`: `90 days`, `12h`
 
     For more information, try '--help'.
     "#);

@@ -114,6 +114,23 @@ fn a_build_brings_the_cache_down_at_most_once_a_day() {
 }
 
 #[test]
+fn the_expertfile_says_how_long_what_is_unused_is_kept() {
+    let space = Space::with(&experts());
+    build(&space);
+    cached(&space).iter().for_each(|path| age(path, 40));
+    let kept = cached(&space).len() as u64;
+    let collect = || cache::collect(&workspace(&space), &Collect::default()).unwrap().removed.files;
+    assert_eq!(collect(), 0, "90 days is what holds where nothing is said");
+    space.write("Expertfile.toml", "[workspace]\nmembers = [\"experts/*\"]\n[cache]\nmax-age = \"6 weeks\"\n");
+    assert_eq!(collect(), 0);
+    space.write("Expertfile.toml", "[workspace]\nmembers = [\"experts/*\"]\n[cache]\nmax-age = \"39 days\"\n");
+    let stats = cache::stats(&workspace(&space)).unwrap();
+    assert_eq!(stats.max_age, 39 * 86_400);
+    assert_eq!(collect(), kept);
+    assert_eq!(cached(&space).len(), 0);
+}
+
+#[test]
 fn damage_is_found_removed_and_made_good() {
     let space = Space::with(&experts());
     build(&space);

@@ -19,11 +19,15 @@ mod ci_examples;
 mod determinism;
 mod examples;
 mod incremental;
+mod index;
 mod lock;
 mod package_format;
 mod package_verb;
 mod readme;
 mod real;
+mod signing;
 mod timings;
+#[path = "../trace_rules/mod.rs"]
+mod trace_rules;
 mod watch;
 mod workspace;

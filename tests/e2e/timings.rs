@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use crate::expert::Expert;
 use crate::space::{EXPERT_BUILD, Space, files_below};
+use crate::trace_rules;
 
 #[test]
 fn the_page_and_the_trace_are_written_where_they_are_asked_for() {
@@ -28,6 +29,13 @@ fn the_page_and_the_trace_are_written_where_they_are_asked_for() {
     let trace: serde_json::Value = serde_json::from_slice(&space.read("out/trace.json")).unwrap();
     let slices = trace["traceEvents"].as_array().unwrap().iter().filter(|e| e["ph"] == "X").count();
     assert_eq!(slices, tasks.len());
+    let trace = String::from_utf8(space.read("out/trace.json")).unwrap();
+    assert_eq!(trace_rules::faults(&trace), [""; 0]);
+    // The next build knows how large the packages were.
+    space.write("experts/alpha/README.md", "a longer text\n".repeat(40).as_bytes());
+    space.run("build --timings").ok();
+    let page = String::from_utf8(space.read("expert-build-timings.html")).unwrap();
+    assert!(page.contains("<td class=\"n up\">+"), "{page}");
     // The page beside the Expertfile is nobody's input.
     space.run("build").ok().did([0, 0, 2, 0]);
     space.run("build --watch --force").exits(2);

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use expert_build::base::{Error, Event, Severity};
 use expert_build::ops::build::{Options, Report, build};
-use expert_build::ops::lock::{Written, load, lock};
+use expert_build::ops::lock::{Written, lock};
+use expert_build::ops::locked::load;
 
 use crate::space::{Space, options, weights};
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use expert_build::base::{Diagnostic, Digest, Event, Sha256};
+use expert_build::ops::Limits;
 use expert_build::ops::build::Options;
 use expert_build::ops::inspect::inspect;
 use expert_build::store::Index;
@@ -13,7 +14,7 @@ const MEMBERS: &str = "[workspace]\nmembers = [\"experts/*\"]\n";
 
 /// The paths in a package.
 fn paths(space: &Space, package: &str) -> Vec<String> {
-    let inspection = inspect(&space.path(package), false, Default::default()).unwrap();
+    let inspection = inspect(&space.path(package), false, Limits::default()).unwrap();
     inspection.files.iter().map(|file| file.path.to_string()).collect()
 }
 

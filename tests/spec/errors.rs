@@ -254,6 +254,10 @@ fn flags_and_variables() {
     `much` is not a size (in `EXPERT_BUILD_CACHE_MAX_SIZE`, which sets `cache.max-size`)
       help: a size is a number and `KiB`, `MiB`, `GiB`, `TiB` (or `kB`, `MB`, `GB`, `TB`): `80MiB`
     ");
+    insta::assert_snapshot!(flag("cache.max-age", "2 fortnights"), @"
+    `2 fortnights` is not an age (for `--flag`, which sets `cache.max-age`)
+      help: an age is a whole number and `minutes`, `hours`, `days` or `weeks`: `90 days`, `12h`
+    ");
     let user_config =
         Some(("~/.config/expert-build/config.toml".to_owned(), "[workspace]\n[defaults]\nlevl = 1".into()));
     insta::assert_snapshot!(told(&resolve(&tree, &Request { user_config, ..Request::default() }).unwrap_err()), @"

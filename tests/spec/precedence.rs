@@ -179,6 +179,7 @@ url = 'grpcs://cache.example.com'
     [cache]
     dir = "auto"                              # built in
     max-size = "20GiB"                        # built in
+    max-age = "90 days"                       # built in
     remote.url = "grpcs://cache.example.com"  # cache at Expertfile.toml:14
     remote.read = true                        # built in
     remote.write = "ci"                       # built in

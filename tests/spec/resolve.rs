@@ -50,6 +50,7 @@ preset = "minimal"
 [cache]
 dir = "auto"
 max-size = "20GiB"
+max-age = "30 days"
 [cache.remote]
 url = "grpcs://cache.example.com"
 instance = "experts"
@@ -102,11 +103,11 @@ fn a_profile_stands_above_the_expert() {
     let repo = resolve(&reference(), &request).unwrap();
     let sql = &repo.experts[1];
     assert_eq!(sql.sign.value, Sign::Required);
-    assert_eq!(sql.sign.origin.to_string(), "profile `ci` at Expertfile.toml:53");
+    assert_eq!(sql.sign.origin.to_string(), "profile `ci` at Expertfile.toml:54");
     // The preset changes, the expert's own levels stay.
     assert_eq!(sql.lints().preset, Preset::Strict);
     assert_eq!(sql.lints().levels.get("weights-not-finite"), Some(&Level::Deny));
-    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:54");
+    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:55");
     assert_eq!(repo.profile.as_ref().unwrap().origin.to_string(), "flag `--profile`");
 }
 

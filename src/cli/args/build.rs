@@ -116,6 +116,9 @@ pub struct Packing {
     /// Sign with this private key
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Write beside each package what it was made of, as SLSA provenance signed with the same key: `<package>.intoto.jsonl`
+    #[arg(long)]
+    pub provenance: bool,
 }
 
 /// `package`

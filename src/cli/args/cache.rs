@@ -2,15 +2,16 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cli::args::packages::size;
+use crate::cli::args::packages::{size, value};
+use crate::spec::Age;
 
 pub(super) const CACHE_MORE: &str = "\
 Examples:
   expert-build cache stats               what it holds and what it saved
-  expert-build cache gc --max-size 5GiB --max-age 30
+  expert-build cache gc --max-size 5GiB --max-age 30d
   expert-build cache clear               costs time only: nothing in it cannot be made again
 
-Builds keep it within `[cache] max-size` by themselves, at most once a day.";
+Builds keep it within `max-size` and `max-age` of `[cache]` by themselves, at most once a day.";
 
 /// `cache`
 #[derive(Debug, Args)]
@@ -44,7 +45,11 @@ pub struct GcArgs {
     /// Bring it down to so many files
     #[arg(long, value_name = "N")]
     pub max_files: Option<u64>,
-    /// Remove what was not used for so many days [default: 90]
-    #[arg(long, value_name = "DAYS")]
-    pub max_age: Option<u64>,
+    /// Remove what was not used for so long, `30 days` or `12h` [default: `max-age` of `[cache]`]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub max_age: Option<Age>,
+}
+
+fn age(text: &str) -> Result<Age, String> {
+    value(text)
 }

@@ -5,6 +5,8 @@ mod cache;
 mod default_verb;
 mod experts;
 mod packages;
+#[cfg(feature = "oci")]
+mod registry;
 mod repo;
 mod state;
 
@@ -19,9 +21,12 @@ pub use cache::{CacheArgs, CacheVerb, GcArgs};
 pub use default_verb::{verb_like, with_verb};
 pub use experts::{AffectedArgs, GraphArgs, GraphForm, LsArgs, MatrixArgs, MatrixForm, Plain};
 pub use packages::{
-    CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
-pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
+#[cfg(feature = "oci")]
+pub use registry::{As, PullArgs, PushArgs, Reaching};
+pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, ManArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};
 
 /// What stands below the help of the program.
@@ -102,7 +107,7 @@ pub struct Global {
     /// Print for people (human), or one JSON object a line on stdout (json)
     #[arg(long, value_name = "FORM", global = true, default_value = "human", hide_possible_values = true)]
     pub message_format: MessageFormat,
-    /// With build and check: write a report, json, junit, sarif or github, to PATH or to stdout
+    /// With build, check and lock: write a report, json, timings, junit, sarif or github, to PATH or to stdout
     #[arg(long, value_name = "KIND[=PATH]", global = true, action = ArgAction::Append)]
     pub report: Vec<String>,
 }
@@ -180,12 +185,20 @@ pub enum Verb {
     /// Verify packages: every hash, no file missing or extra, the signature
     #[command(after_help = packages::VERIFY_MORE)]
     Verify(VerifyArgs),
-    /// Make an Ed25519 key pair for signing
+    /// Make a key pair for signing
     #[command(after_help = packages::KEYGEN_MORE)]
     Keygen(KeygenArgs),
     /// Sign packages that exist; nothing but their manifest and signature changes
     #[command(after_help = packages::SIGN_MORE)]
     Sign(SignArgs),
+    /// Push packages to an OCI registry, with their signatures
+    #[cfg(feature = "oci")]
+    #[command(after_help = registry::PUSH_MORE)]
+    Push(PushArgs),
+    /// Pull a package from an OCI registry, verified before it is at its place
+    #[cfg(feature = "oci")]
+    #[command(after_help = registry::PULL_MORE)]
+    Pull(PullArgs),
     /// Look after the cache: what it holds, what can go
     #[command(after_help = cache::CACHE_MORE)]
     Cache(CacheArgs),
@@ -204,4 +217,7 @@ pub enum Verb {
     /// Print the completion script of a shell
     #[command(after_help = repo::COMPLETIONS_MORE)]
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all verbs
+    #[command(after_help = repo::MAN_MORE)]
+    Man(ManArgs),
 }

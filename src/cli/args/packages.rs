@@ -1,10 +1,11 @@
 //! The arguments of the verbs that read packages, and of keys and signatures.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::spec::value::Value as _;
+use crate::spec::value::Value;
 use crate::spec::{Base, Size};
 
 pub(super) const INSPECT_MORE: &str = "\
@@ -52,12 +53,17 @@ pub(super) const KEYGEN_MORE: &str = "\
 Examples:
   expert-build keygen --output publisher.pem     publisher.pem (private, mode 0600) and publisher.pub
   expert-build build --key publisher.pem         then sign with it
+  expert-build keygen --public-of publisher.pem  its public half, printed, and written where it is missing
+  expert-build keygen --algorithm p256 -o model.pem    for `sign --model-signing`
 
 A key is never overwritten. Give publisher.pub to those who verify.";
 pub(super) const SIGN_MORE: &str = "\
 Examples:
   expert-build sign sql.expert --key publisher.pem
   expert-build sign sql.expert --key publisher.pem --publisher hivellm -o signed/sql.expert
+  expert-build sign sql.expert --model-signing model.pem     sql.expert.sigstore.json, an OpenSSF model signature
+
+A model signature is over the files as they are unpacked, and `model_signing verify key FOLDER` takes it.
 
 A package is verified before it is signed: one that is not whole is refused with exit code 5.";
 
@@ -69,9 +75,21 @@ pub struct Limit {
     pub max_size: Option<u64>,
 }
 
+/// By how many threads a package is read.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Threads {
+    /// Read with N threads [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZero<u16>>,
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let size = Size::from_text(text, &Base::Working);
-    size.map(|size| size.0).map_err(|fault| match fault.help {
+    value(text).map(|size: Size| size.0)
+}
+
+/// A value as the Expertfile takes it.
+pub(super) fn value<V: Value>(text: &str) -> Result<V, String> {
+    V::from_text(text, &Base::Working).map_err(|fault| match fault.help {
         Some(help) => format!("{}; {help}", fault.what),
         None => fault.what,
     })
@@ -80,7 +98,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 /// Whose signature counts.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Trust {
-    /// Trust this public key: a file, or ed25519:HEX; may be given more than once
+    /// Trust this public key: a file, or ed25519:HEX; may be given more than once [default: those of `[trust]` in the Expertfile and the user's configuration]
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
     /// An unsigned package is a failure
@@ -103,6 +121,9 @@ pub struct InspectArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `cat`
@@ -117,6 +138,9 @@ pub struct CatArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `extract`
@@ -140,6 +164,9 @@ pub struct ExtractArgs {
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `diff`
@@ -185,35 +212,60 @@ pub struct VerifyArgs {
     /// Print JSON, one object a package
     #[arg(long)]
     pub json: bool,
+    /// The package's provenance [default: `<package>.intoto.jsonl`, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub provenance: Option<PathBuf>,
     /// Whose signature counts.
     #[command(flatten)]
     pub trust: Trust,
     /// How much is read.
     #[command(flatten)]
     pub limit: Limit,
+    /// By how many threads.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// `keygen`
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
     /// Write the private key here, and the public one beside it with the ending `.pub`
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "public_of")]
+    pub output: Option<PathBuf>,
+    /// What the key is for: ed25519 signs packages, p256 makes OpenSSF model signatures
+    #[arg(long, value_name = "KIND", default_value = "ed25519", hide_possible_values = true)]
+    pub algorithm: Algorithm,
+    /// Make no key: print the public half of this private key, and write it beside it if it is missing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "algorithm"])]
+    pub public_of: Option<PathBuf>,
+}
+
+/// Kinds of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Algorithm {
+    /// Signs packages.
+    #[default]
+    Ed25519,
+    /// Makes OpenSSF model signatures.
+    P256,
 }
 
 /// `sign`
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// Packages
+    /// Packages; with --model-signing also folders
     #[arg(value_name = "PKG", required = true)]
     pub packages: Vec<PathBuf>,
-    /// The private key
+    /// The private key: the signature goes into the package
+    #[arg(long, value_name = "FILE", required_unless_present = "model_signing")]
+    pub key: Option<PathBuf>,
+    /// A private P-256 key: an OpenSSF model signature goes beside the package, with the ending `.sigstore.json`
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    pub model_signing: Option<PathBuf>,
     /// Name this publisher [default: what the package says, else the manifest's author]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "key")]
     pub publisher: Option<String>,
-    /// Write the signed package here [default: over the package itself]
+    /// Write the signed package here, or without --key the model signature [default: over the package itself, or beside it]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How much is read.

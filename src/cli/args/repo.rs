@@ -1,5 +1,7 @@
 //! The arguments of the verbs about settings, findings and formats.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 pub(super) const INIT_MORE: &str = "\
@@ -25,9 +27,17 @@ Examples:
   expert-build schema events             what `--message-format json` prints";
 pub(super) const COMPLETIONS_MORE: &str = "\
 Examples:
-  expert-build completions bash > ~/.local/share/bash-completion/completions/expert-build
-  expert-build completions fish > ~/.config/fish/completions/expert-build.fish
-  expert-build completions zsh > \"${fpath[1]}/_expert-build\"";
+  expert-build completions fish | source       put this into ~/.config/fish/config.fish
+  source <(expert-build completions bash)      into ~/.bashrc
+  source <(expert-build completions zsh)       into ~/.zshrc, after compinit
+  expert-build completions powershell | Out-String | Invoke-Expression    into $PROFILE
+
+The script asks expert-build at each completion: so it knows the experts, tags and base models of the repo. A copy in a
+file, say in ~/.local/share/bash-completion/completions, is to be written again with each new version.";
+pub(super) const MAN_MORE: &str = "\
+Examples:
+  expert-build man | man -l -            read it
+  expert-build man ~/.local/share/man/man1    write expert-build.1 and a page for each verb";
 
 /// `init`
 #[derive(Debug, Args)]
@@ -73,6 +83,14 @@ pub enum SchemaName {
     Manifest,
     /// What `--message-format json` prints
     Events,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write all pages into this folder [default: print that of the program]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `completions`

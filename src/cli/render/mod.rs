@@ -9,4 +9,5 @@ pub mod progress;
 pub mod verification;
 mod words;
 
-pub use words::{bytes, count, duration, relative};
+pub use crate::base::shown::size as bytes;
+pub use words::{count, duration, relative};

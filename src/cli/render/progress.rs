@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::Event;
+use crate::base::event::Direction;
 use crate::cli::render::{bytes, diagnostic};
 
 /// The line.
@@ -16,6 +17,8 @@ pub struct Progress {
     done: usize,
     tasks: usize,
     read: u64,
+    /// What goes to a registry or comes from it.
+    transfer: Option<String>,
 }
 
 impl Progress {
@@ -27,7 +30,7 @@ impl Progress {
         if shown {
             line.enable_steady_tick(Duration::from_millis(100));
         }
-        Self { line, running: BTreeMap::new(), done: 0, tasks: 0, read: 0 }
+        Self { line, running: BTreeMap::new(), done: 0, tasks: 0, read: 0, transfer: None }
     }
 
     /// Prints beside the line.
@@ -47,6 +50,12 @@ impl Progress {
                 self.done += 1;
                 self.read += bytes_read;
             }
+            Event::Transfer { subject, direction, bytes: over, of, number, count, .. } => {
+                let verb = if *direction == Direction::Upload { "push" } else { "pull" };
+                let subject = diagnostic::printable(subject);
+                let text = format!("[{number}/{count}] {verb} {subject}: {} of {}", bytes(*over), bytes(*of));
+                self.transfer = Some(text);
+            }
             Event::RunFinish { .. } => return self.line.finish_and_clear(),
             _ => return,
         }
@@ -57,6 +66,9 @@ impl Progress {
 
     /// The oldest task is what the run waits for.
     fn text(&self) -> String {
+        if let Some(text) = &self.transfer {
+            return text.clone();
+        }
         let mut text = format!("[{}/{}]", self.done, self.tasks);
         if self.read > 0 {
             text.push_str(&format!(" {} read", bytes(self.read)));
@@ -81,7 +93,23 @@ impl Drop for Progress {
 mod tests {
     use super::Progress;
     use crate::base::Event;
-    use crate::base::event::Status;
+    use crate::base::event::{Direction, Status, Transfer};
+
+    #[test]
+    fn the_line_says_what_goes_to_a_registry() {
+        let mut progress = Progress::new(false);
+        progress.on(&Event::Transfer {
+            reference: "host/sql:1".into(),
+            subject: "a\u{1b}b".into(),
+            direction: Direction::Download,
+            state: Transfer::Moving,
+            bytes: 1024,
+            of: 2048,
+            number: 2,
+            count: 3,
+        });
+        assert_eq!(progress.text(), r"[2/3] pull a\u{1b}b: 1.0 KiB of 2.0 KiB");
+    }
 
     #[test]
     fn the_line_says_what_is_being_done() {

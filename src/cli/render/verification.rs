@@ -3,7 +3,7 @@
 use crate::cli::out::{BOLD, GREEN, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::printable;
 use crate::cli::render::{bytes, count};
-use crate::ops::verify::{FileState, Report, SignatureReport, SignatureState};
+use crate::ops::verify::{FileState, ProvenanceReport, Report, SignatureReport, SignatureState};
 
 /// The report; with `all`, a line a file.
 pub fn report(report: &Report, all: bool) -> String {
@@ -25,6 +25,12 @@ pub fn report(report: &Report, all: bool) -> String {
     lines.push(format!("  {}", signature(&report.signature)));
     if let Some(checksum) = report.checksum.as_ref().filter(|checksum| checksum.expected == Some(checksum.actual)) {
         lines.push(format!("  the .sha256 file beside it fits: {}", checksum.actual));
+    }
+    if let Some(ProvenanceReport { key: Some(key), stated: Some(stated), .. }) = &report.provenance {
+        let builder = stated.builder.as_ref().map_or(String::new(), |by| format!(" by {}", printable(by)));
+        let (inputs, own) = (count(stated.inputs as u64, "input"), report.signature.key == Some(*key));
+        let with = if own { "the same key".to_owned() } else { key.to_string() };
+        lines.push(format!("  provenance: built{builder} from {inputs}, signed with {with}"));
     }
     if all {
         for file in &report.files {
@@ -76,7 +82,8 @@ pub fn signature(signature: &SignatureReport) -> String {
         }
         SignatureState::Trusted => {
             let name = signature.trusted_as.as_deref().unwrap_or_default();
-            format!("signed with the trusted key `{}`{by}{partly}", printable(name))
+            let origin = signature.trusted_by.as_deref().unwrap_or_default();
+            format!("signed with the trusted key `{}` ({}){by}{partly}", printable(name), printable(origin))
         }
         SignatureState::Untrusted => format!("signed with {key}{by}, which is not trusted"),
         SignatureState::Invalid => "the signature does not fit".to_owned(),

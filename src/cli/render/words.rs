@@ -1,22 +1,6 @@
-//! Sizes, times, counts and paths as people write them.
+//! Times, counts and paths as people write them.
 
 use std::path::{Component, Path, PathBuf};
-
-/// `12.3 MiB`.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.96 would be written as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
 
 /// `0.12 s`, `3 min 5 s`.
 pub fn duration(millis: u64) -> String {
@@ -54,12 +38,10 @@ pub fn relative(path: &Path, here: &Path) -> PathBuf {
 mod tests {
     use std::path::Path;
 
-    use super::{bytes, count, duration, relative};
+    use super::{count, duration, relative};
 
     #[test]
     fn numbers() {
-        let sizes = [0, 1023, 1024, 1536, 1_048_575, 1_048_576, 10 << 30, u64::MAX].map(bytes);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "10.0 GiB", "16.0 EiB"]);
         let times = [0, 123, 9_999, 12_345, 185_000, 7_260_000].map(duration);
         assert_eq!(times, ["0.00 s", "0.12 s", "10.00 s", "12.3 s", "3 min 5 s", "2 h 1 min"]);
         assert_eq!([count(0_u64, "file"), count(1_u64, "file")], ["0 files", "1 file"]);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::event::{Member, Observer, Status};
 use crate::base::{Diagnostic, Error, Event, Severity, Sha256};
 use crate::cli::exit;
+use crate::ops::due::Due;
 
 /// A package that was put in its place.
 #[derive(Debug, Clone, Serialize)]
@@ -19,6 +20,9 @@ pub struct Package {
     pub sha256: Sha256,
     /// Its size.
     pub bytes: u64,
+    /// Its size before, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_before: Option<u64>,
     /// Is it signed?
     pub signed: bool,
     /// How it came there.
@@ -50,7 +54,7 @@ pub struct Collector {
     /// What failed for other reasons than findings.
     pub failures: Vec<Failure>,
     /// Experts that are stale, and why.
-    pub stale: Vec<(String, String)>,
+    pub stale: Vec<Due>,
     /// The event that ended the run, where it came so far.
     pub finish: Option<Event>,
     pub(super) running: BTreeMap<usize, (String, u64)>,
@@ -85,16 +89,21 @@ impl Observer for Collector {
                 }
             }
             Event::Diagnostic(found) => self.findings.push((**found).clone()),
-            Event::Artifact { expert, path, sha256, bytes, signed, status, files, .. } => self.packages.push(Package {
-                expert: expert.clone(),
-                path: path.clone(),
-                sha256: *sha256,
-                bytes: *bytes,
-                signed: *signed,
-                status: *status,
-                files: files.clone(),
-            }),
-            Event::Stale { expert, why } => self.stale.push((expert.clone(), why.clone())),
+            Event::Artifact { expert, path, sha256, bytes, bytes_before, signed, status, files, .. } => {
+                self.packages.push(Package {
+                    expert: expert.clone(),
+                    path: path.clone(),
+                    sha256: *sha256,
+                    bytes: *bytes,
+                    bytes_before: *bytes_before,
+                    signed: *signed,
+                    status: *status,
+                    files: files.clone(),
+                });
+            }
+            Event::Stale { expert, why, cached } => {
+                self.stale.push(Due { expert: expert.clone(), why: why.clone(), cached: *cached });
+            }
             Event::RunFinish { .. } => self.finish = Some(event.clone()),
             _ => {}
         }

@@ -61,6 +61,9 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
+/// Rows of each table of a summary: it holds 1 MiB at most, and more than these nobody reads.
+const ROWS: usize = 1000;
+
 /// The summary of the step, in Markdown.
 pub(super) fn summary(collector: &Collector, look: &Look) -> String {
     let mut text = String::from("### expert-build\n\n");
@@ -75,30 +78,45 @@ pub(super) fn summary(collector: &Collector, look: &Look) -> String {
     }
     if !collector.packages.is_empty() {
         text.push_str("\n| package | size | files | |\n| --- | ---: | ---: | --- |\n");
-        for package in &collector.packages {
+        for package in collector.packages.iter().take(ROWS) {
             let status = match package.status {
                 Status::Cached => "restored",
                 Status::Unchanged => "unchanged",
                 _ => "built",
             };
             let signed = if package.signed { ", signed" } else { "" };
+            let growth = match package.bytes_before {
+                Some(before) if before < package.bytes => format!(" (+{})", bytes(package.bytes - before)),
+                Some(before) if before > package.bytes => format!(" (−{})", bytes(before - package.bytes)),
+                _ => String::new(),
+            };
             let (path, size, files) = (cell(&look.shown(&package.path)), bytes(package.bytes), package.files.len());
-            text.push_str(&format!("| {path} | {size} | {files} | {status}{signed} |\n"));
+            text.push_str(&format!("| {path} | {size}{growth} | {files} | {status}{signed} |\n"));
         }
+        text.push_str(&more(collector.packages.len()));
+    }
+    if !collector.stale.is_empty() {
+        text.push_str("\n| stale | why | a build would |\n| --- | --- | --- |\n");
+        for due in collector.stale.iter().take(ROWS) {
+            let how = if due.cached == Some(true) { "restore it from the cache" } else { "build it" };
+            text.push_str(&format!("| {} | {} | {how} |\n", cell(&due.expert), cell(&due.why)));
+        }
+        text.push_str(&more(collector.stale.len()));
     }
     for (severity, title) in [(Severity::Error, "error"), (Severity::Warning, "warning")] {
         let found: Vec<&Diagnostic> = collector.findings.iter().filter(|found| found.severity == severity).collect();
+        let of_it = found.len();
         if found.is_empty() {
             continue;
         }
         text.push_str(&format!("\n<details><summary>{}</summary>\n\n", count(found.len() as u64, title)));
         text.push_str("| code | where | what |\n| --- | --- | --- |\n");
-        // A summary holds 1 MiB at most; a thousand lines are more than anyone reads.
-        for found in found.iter().take(1000) {
+        for found in found.iter().take(ROWS) {
             let line = if let At::Text { line, .. } = &found.at { format!(":{line}") } else { String::new() };
             let place = format!("{}{line}", look.path(found).unwrap_or_default());
             text.push_str(&format!("| {} | {} | {} |\n", found.code.name, cell(&place), cell(&found.message)));
         }
+        text.push_str(&more(of_it));
         text.push_str("\n</details>\n");
     }
     for failure in &collector.failures {
@@ -107,6 +125,11 @@ pub(super) fn summary(collector: &Collector, look: &Look) -> String {
     }
     text.push('\n');
     text
+}
+
+/// What is said below a table that does not hold all rows.
+fn more(rows: usize) -> String {
+    if rows > ROWS { format!("\nand {} more\n", rows - ROWS) } else { String::new() }
 }
 
 /// Text that stays inside its cell.

@@ -19,7 +19,11 @@ pub(super) fn report(collector: &Collector, code: u8, look: &Look) -> String {
             package
         })
         .collect();
-    let stale: Vec<_> = collector.stale.iter().map(|(expert, why)| json!({ "expert": expert, "why": why })).collect();
+    let stale: Vec<_> = collector
+        .stale
+        .iter()
+        .map(|due| json!({ "expert": due.expert, "why": due.why, "cached": due.cached }))
+        .collect();
     let mut totals = collector.finish.as_ref().map_or(json!({}), |finish| json!(finish));
     if let Some(totals) = totals.as_object_mut() {
         totals.shift_remove("reason");

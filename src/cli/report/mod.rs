@@ -17,10 +17,14 @@ use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::Settings;
 use crate::ops::write_report;
 
+/// What `--report` may name.
+pub const KINDS: [&str; 5] = ["json", "timings", "junit", "sarif", "github"];
+
 /// A form of report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Json,
+    Timings,
     Junit,
     Sarif,
     Github,
@@ -30,6 +34,8 @@ enum Form {
 #[derive(Debug)]
 pub struct Reports {
     wanted: Vec<(Form, Option<PathBuf>)>,
+    /// Where to draw where the time went.
+    pub timings: Vec<PathBuf>,
     /// Where annotations' paths are relative to.
     github_root: Option<PathBuf>,
     /// Where GitHub reads the summary of a step.
@@ -39,17 +45,19 @@ pub struct Reports {
 impl Reports {
     /// What `--report` asks for, and what GitHub Actions gets by itself.
     pub fn parse(asked: &[String], settings: &Settings) -> Result<Self> {
-        let mut wanted = Vec::new();
+        let (mut wanted, mut timings) = (Vec::new(), Vec::new());
         for text in asked {
             let (kind, path) = text.split_once('=').map_or((text.as_str(), None), |(kind, path)| (kind, Some(path)));
             let form = match kind {
                 "json" => Form::Json,
+                "timings" => Form::Timings,
                 "junit" => Form::Junit,
                 "sarif" => Form::Sarif,
                 "github" => Form::Github,
                 _ => {
-                    let near = crate::base::suggest::did_you_mean(kind, ["json", "junit", "sarif", "github"]);
-                    let help = near.unwrap_or_else(|| "a report is `json`, `junit`, `sarif` or `github`".into());
+                    let near = crate::base::suggest::did_you_mean(kind, KINDS);
+                    let all = "a report is `json`, `timings`, `junit`, `sarif` or `github`";
+                    let help = near.unwrap_or_else(|| all.into());
                     return Err(Error::usage_help(format!("there is no report `{kind}`"), help));
                 }
             };
@@ -58,6 +66,16 @@ impl Reports {
                     format!("`--report {text}` names no file"),
                     format!("write `--report {kind}=FILE`, or `--report {kind}` for stdout"),
                 ));
+            }
+            if form == Form::Timings {
+                if path == Some("-") {
+                    return Err(Error::usage_help(
+                        "`--report timings` draws a page, which goes to a file",
+                        format!("write `--report timings=FILE`, or `--report timings` for {}", timings::PAGE),
+                    ));
+                }
+                timings.push(PathBuf::from(path.unwrap_or(timings::PAGE)));
+                continue;
             }
             wanted.push((form, path.filter(|path| *path != "-").map(PathBuf::from)));
         }
@@ -72,7 +90,8 @@ impl Reports {
             ));
         }
         let variable = |name: &str| settings.env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Ok(Self { wanted, github_root: variable("GITHUB_WORKSPACE"), summary: variable("GITHUB_STEP_SUMMARY") })
+        let (github_root, summary) = (variable("GITHUB_WORKSPACE"), variable("GITHUB_STEP_SUMMARY"));
+        Ok(Self { wanted, timings, github_root, summary })
     }
 
     /// Is there any?
@@ -88,6 +107,8 @@ impl Reports {
                 Form::Json => json::report(collector, code, look),
                 Form::Junit => junit::report(collector),
                 Form::Sarif => sarif::report(collector, look),
+                // Drawn where the repo is open.
+                Form::Timings => continue,
                 Form::Github => {
                     for line in github::annotations(collector, look, root) {
                         // GitHub reads commands from either stream; stdout is for answers.

@@ -9,6 +9,9 @@ use crate::cli::settings::Settings;
 use crate::ops::timings::{Timings, page, trace};
 use crate::ops::write_report;
 
+/// Where the page goes unless a file is named.
+pub const PAGE: &str = "expert-build-timings.html";
+
 /// Writes the page, or the trace where the name ends in `.json`, to each of these files.
 pub fn write(timings: &Timings, paths: &[PathBuf], settings: &Settings, look: &Look) -> Result<()> {
     for path in paths {

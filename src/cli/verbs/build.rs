@@ -12,7 +12,7 @@ use crate::cli::render::count;
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
-use crate::cli::report::{Collector, Reports, timings};
+use crate::cli::report::{self, Collector, Reports};
 use crate::cli::settings::{self, Settings};
 use crate::ops::build::{Options, Report, build as run};
 use crate::ops::lock::{Written, lock as write_lock};
@@ -31,6 +31,7 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
         dry_run: args.dry_run,
         frozen: args.frozen,
         locked: args.locked,
+        provenance: args.packing.provenance,
         ..options(&args.work)
     };
     let run = Run { options, flags: &flags, choice: &args.choice, timings: &args.timings, settings, lock: false };
@@ -162,7 +163,8 @@ impl Run<'_> {
         let mut reports = Reports::parse(reports, self.settings)?;
         let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
         let mut collector = reports.wanted().then(Collector::default);
-        let (code, outcome) = match self.work(&mut look, collector.as_mut()) {
+        let timings = [self.timings, &reports.timings].concat();
+        let (code, outcome) = match self.work(&mut look, collector.as_mut(), &timings) {
             Ok((code, report)) => (code, Ok(report)),
             Err(error) => {
                 tell(self.settings, &error, None, &look)?;
@@ -178,7 +180,7 @@ impl Run<'_> {
         Ok((code, outcome))
     }
 
-    fn work(&self, look: &mut Look, collector: Option<&mut Collector>) -> Result<(u8, Report)> {
+    fn work(&self, look: &mut Look, collector: Option<&mut Collector>, timings: &[PathBuf]) -> Result<(u8, Report)> {
         let workspace = Workspace::open(self.settings.setup(self.flags))?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
@@ -189,7 +191,7 @@ impl Run<'_> {
         let mut tee = Tee {
             shown: if json { &mut lines } else { &mut human },
             collector,
-            all: (!self.timings.is_empty()).then(Vec::new),
+            all: (!timings.is_empty()).then(Vec::new),
         };
         let cancel = exit::cancel_in_order();
         let (report, written) = if self.lock {
@@ -197,8 +199,8 @@ impl Run<'_> {
         } else {
             (run(&workspace, &chosen, &self.options, cancel, &mut tee)?, None)
         };
-        for (expert, why) in &report.stale {
-            tee.on(&Event::Stale { expert: expert.clone(), why: why.clone() });
+        for due in &report.stale {
+            tee.on(&Event::Stale { expert: due.expert.clone(), why: due.why.clone(), cached: due.cached });
         }
         let mut interrupted = false;
         for (expert, error) in report.failed.iter().filter(|(_, error)| error.diagnostics().is_empty()) {
@@ -221,7 +223,12 @@ impl Run<'_> {
             tell(self.settings, &Error::Interrupted, None, look)?;
         }
         if let Some(events) = &events {
-            timings::write(&Timings::of(events, &Around::of(&workspace, &chosen)?), self.timings, self.settings, look)?;
+            report::timings::write(
+                &Timings::of(events, &Around::of(&workspace, &chosen)?),
+                timings,
+                self.settings,
+                look,
+            )?;
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok((exit::gravest([report.exit_code(), answer]), report))
@@ -252,8 +259,9 @@ impl Run<'_> {
     fn plan(&self, report: &Report, chosen: usize) -> Result<u8> {
         let stale = report.stale.len();
         if !self.settings.json {
-            for (expert, why) in &report.stale {
-                out::answer(&format!("{expert}: {why}"))?;
+            for due in &report.stale {
+                let cached = if due.cached == Some(true) { " (in the cache)" } else { "" };
+                out::answer(&format!("{}: {}{cached}", printable(&due.expert), printable(&due.why)))?;
             }
             let (all, quiet) = (format!("{stale} of {chosen} experts"), self.settings.quiet);
             match (stale, self.options.frozen) {
@@ -262,7 +270,17 @@ impl Run<'_> {
                 (_, true) => {
                     out::tell(&format!("{}: {all} not up to date, and `--frozen` builds nothing", paint(RED, "error")));
                 }
-                (_, false) if !quiet => out::tell(&format!("{all} would be built")),
+                (_, false) if !quiet => {
+                    let restored = report.stale.iter().filter(|due| due.cached == Some(true)).count();
+                    let how = match (restored, stale - restored) {
+                        (0, _) => "would be built".to_owned(),
+                        (_, 0) => "would be restored from the cache".to_owned(),
+                        (restored, built) => {
+                            format!("are stale: {built} would be built, {restored} restored from the cache")
+                        }
+                    };
+                    out::tell(&format!("{all} {how}"));
+                }
                 (_, false) => {}
             }
         }

@@ -10,6 +10,7 @@ use crate::cli::settings::{self, Settings};
 use crate::cli::verbs::opened;
 use crate::cli::{exit, out};
 use crate::ops::cache::{self, Collect, Collected, Stats};
+use crate::spec::Age;
 
 /// `cache`
 pub fn cache(args: &CacheArgs, settings: &Settings) -> Result<u8> {
@@ -24,7 +25,7 @@ pub fn cache(args: &CacheArgs, settings: &Settings) -> Result<u8> {
             Ok(0)
         }
         CacheVerb::Gc(args) => {
-            let wanted = Collect { max_bytes: args.max_size, max_files: args.max_files, max_age_days: args.max_age };
+            let wanted = Collect { max_bytes: args.max_size, max_files: args.max_files, max_age: args.max_age };
             tell(&cache::collect(workspace, &wanted)?, settings)
         }
         CacheVerb::Clear => tell(&cache::clear(workspace)?, settings),
@@ -79,6 +80,7 @@ fn table(stats: &Stats) -> String {
         format!("contents  {}", total(stats.blobs.files, stats.blobs.bytes)),
         format!("indexes   {}", total(stats.repos.files, stats.repos.bytes)),
         format!("in all    {}, at most {}", total(stats.total.files, stats.total.bytes), bytes(stats.max_bytes)),
+        format!("unused    kept for {}", Age(stats.max_age).text()),
     ];
     let asked = stats.hits + stats.misses;
     if let Some(percent) = (stats.hits * 100).checked_div(asked) {

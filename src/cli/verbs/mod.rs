@@ -5,6 +5,8 @@ pub mod cache;
 pub mod experts;
 pub mod package;
 pub mod packages;
+#[cfg(feature = "oci")]
+pub mod registry;
 pub mod repo;
 pub mod state;
 

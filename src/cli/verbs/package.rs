@@ -22,7 +22,7 @@ pub fn package(args: &PackageArgs, settings: &Settings) -> Result<u8> {
     };
     let mut flags = strict(&args.work);
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, ..options(&args.work) };
+    let options = Options { force: args.force, provenance: args.packing.provenance, ..options(&args.work) };
     let folder = settings.here.join(&args.manifest);
     let look = Look::new(settings).at(folder.parent().unwrap_or(&settings.here));
     let mut human = Human::new(&look, Mode::Build, settings.quiet, settings.verbose, settings.progress);

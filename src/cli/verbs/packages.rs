@@ -4,39 +4,58 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result};
 use crate::cli::args::{
-    CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Trust, VerifyArgs,
+    Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
+    VerifyArgs,
 };
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::{bytes, count, difference, inspection, json, verification};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{self, Settings};
 use crate::cli::{exit, out};
 use crate::ops::diff as diff_op;
+use crate::ops::model_signature;
 use crate::ops::repro as repro_op;
 use crate::ops::unpacked;
 use crate::ops::verify as verify_op;
 use crate::ops::verify::{Options, Trusted};
+use crate::ops::workspace;
 use crate::ops::{
-    Limits, cat as cat_op, extract as extract_op, inspect as inspect_op, keygen as keys, sign as sign_op,
+    Limits, Reading, cat as cat_op, extract as extract_op, inspect as inspect_op, keygen as keys, sign as sign_op,
 };
 use crate::spec::{Glob, Globs};
 
 impl Limit {
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits { max_size: self.max_size.unwrap_or(limits.max_size), ..limits }
     }
 }
 
+impl Threads {
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(settings::cores, |jobs| usize::from(jobs.get()))
+    }
+
+    fn reading(&self, limit: &Limit) -> Reading {
+        Reading { limits: limit.limits(), jobs: self.jobs() }
+    }
+}
+
 impl Trust {
-    fn options(&self, limit: &Limit) -> Result<Options> {
-        let trusted = self.key.iter().map(|key| Ok(Trusted { key: keys::public_key(key)?, name: key.clone() }));
-        let trusted = trusted.collect::<Result<Vec<_>>>()?;
-        Ok(Options { trusted, require_signature: self.require_signature, limits: limit.limits() })
+    /// A key that is named here counts instead of the lists: whoever names one asks about that one.
+    pub(super) fn options(&self, limit: &Limit, settings: &Settings) -> Result<Options> {
+        let named = |key: &String| {
+            Ok(Trusted { key: keys::public_key(key)?, name: key.clone(), origin: "flag `--key`".to_owned() })
+        };
+        let trusted = match self.key.is_empty() {
+            true => workspace::trusted(settings.setup(&[]))?,
+            false => self.key.iter().map(named).collect::<Result<Vec<_>>>()?,
+        };
+        Ok(Options { trusted, require_signature: self.require_signature, limits: limit.limits(), ..Options::default() })
     }
 }
 
 /// Does the same with each package; what fails is told, and the others are not left out. The gravest code counts.
-fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
+pub(super) fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) -> Result<u8>) -> Result<u8> {
     let mut codes = Vec::new();
     for package in packages {
         match act(package) {
@@ -56,7 +75,14 @@ fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMut(&Path) ->
 
 /// `verify`
 pub fn verify(args: &VerifyArgs, settings: &Settings) -> Result<u8> {
-    let options = args.trust.options(&args.limit)?;
+    if args.provenance.is_some() && args.packages.len() > 1 {
+        return Err(Error::usage_help(
+            "one file of provenance cannot be about several packages",
+            "without `--provenance` each package's own is looked for beside it",
+        ));
+    }
+    let trust = args.trust.options(&args.limit, settings)?;
+    let options = Options { provenance: args.provenance.clone(), jobs: args.threads.jobs(), ..trust };
     each(&args.packages, settings, |package| {
         let report = verify_op::verify(package, &options)?;
         if args.json || settings.json {
@@ -107,7 +133,7 @@ pub fn repro(args: &ReproArgs, settings: &Settings) -> Result<u8> {
 pub fn inspect(args: &InspectArgs, settings: &Settings) -> Result<u8> {
     let mut first = true;
     each(&args.packages, settings, |package| {
-        let inspection = inspect_op::inspect(package, args.tensors, args.limit.limits())?;
+        let inspection = inspect_op::inspect(package, args.tensors, args.threads.reading(&args.limit))?;
         if args.json || settings.json {
             json::answer(&inspection)?;
         } else {
@@ -121,14 +147,14 @@ pub fn inspect(args: &InspectArgs, settings: &Settings) -> Result<u8> {
 /// `cat`
 pub fn cat(args: &CatArgs) -> Result<u8> {
     let mut stdout = std::io::stdout().lock();
-    cat_op::cat(&args.package, &args.file, args.limit.limits(), &mut stdout)?;
+    cat_op::cat(&args.package, &args.file, args.threads.reading(&args.limit), &mut stdout)?;
     std::io::Write::flush(&mut stdout).map_err(|e| Error::io("write", "the output", e))?;
     Ok(0)
 }
 
 /// `extract`
 pub fn extract(args: &ExtractArgs, settings: &Settings) -> Result<u8> {
-    let options = args.trust.options(&args.limit)?;
+    let options = Options { jobs: args.threads.jobs(), ..args.trust.options(&args.limit, settings)? };
     let target = match &args.output {
         Some(target) => target.clone(),
         None => beside(&args.package)?,
@@ -170,9 +196,31 @@ fn beside(package: &Path) -> Result<PathBuf> {
 
 /// `keygen`
 pub fn keygen(args: &KeygenArgs, settings: &Settings) -> Result<u8> {
-    let pair = keys::keygen(&args.output)?;
+    let half = match (&args.public_of, &args.output, args.algorithm) {
+        (Some(private), _, _) => keys::public_of(private)?,
+        (None, Some(output), Algorithm::P256) => keys::model_pair(output)?,
+        (None, Some(output), Algorithm::Ed25519) => return pair(&keys::keygen(output)?, settings),
+        (None, None, _) => return Err(Error::usage("`keygen` needs `--output FILE` or `--public-of FILE`")),
+    };
     if settings.json {
-        json::answer(&pair)?;
+        json::answer(&half)?;
+        return Ok(0);
+    }
+    out::answer(&half.key)?;
+    if !settings.quiet {
+        let public = half.public.display();
+        match (&args.output, half.written) {
+            (Some(private), _) => wrote(&private.display(), &public),
+            (None, true) => out::tell(&format!("wrote {public} (for those who verify)")),
+            (None, false) => out::tell(&format!("{public} holds it already")),
+        }
+    }
+    Ok(0)
+}
+
+fn pair(pair: &keys::KeyPair, settings: &Settings) -> Result<u8> {
+    if settings.json {
+        json::answer(pair)?;
         return Ok(0);
     }
     out::answer(&pair.key.to_string())?;
@@ -188,6 +236,10 @@ pub fn keygen(args: &KeygenArgs, settings: &Settings) -> Result<u8> {
     Ok(0)
 }
 
+fn wrote(private: &dyn std::fmt::Display, public: &dyn std::fmt::Display) {
+    out::tell(&format!("wrote {private} (private: keep it to yourself) and {public} (for those who verify)"));
+}
+
 /// `sign`
 pub fn sign(args: &SignArgs, settings: &Settings) -> Result<u8> {
     if args.output.is_some() && args.packages.len() > 1 {
@@ -196,26 +248,49 @@ pub fn sign(args: &SignArgs, settings: &Settings) -> Result<u8> {
             "without `--output` each is signed in its place",
         ));
     }
-    let key = keys::private_key(&args.key)?;
+    let key = args.key.as_deref().map(keys::private_key).transpose()?;
+    let model_key = args.model_signing.as_deref().map(keys::model_key).transpose()?;
     each(&args.packages, settings, |package| {
-        let options = sign_op::Options {
-            key: &key,
-            publisher: args.publisher.as_deref(),
-            created_at: None,
-            output: args.output.as_deref(),
-            limits: args.limit.limits(),
-        };
-        let signed = sign_op::sign(package, &options)?;
-        if settings.json {
-            json::answer(&signed)?;
-        } else if !settings.quiet {
-            let by = match signed.publisher.is_empty() {
-                true => String::new(),
-                false => format!(" as `{}`", printable(&signed.publisher)),
+        let limits = args.limit.limits();
+        let mut model = (package, args.output.as_deref());
+        if let Some(key) = &key {
+            let options = sign_op::Options {
+                key,
+                publisher: args.publisher.as_deref(),
+                created_at: None,
+                output: args.output.as_deref(),
+                limits,
             };
-            let (files, path) = (count(signed.files as u64, "file"), signed.package.display());
-            out::tell(&format!("signed {path}{by} ({}, {files}) with {}", bytes(signed.bytes), signed.key));
+            tell_signed(&sign_op::sign(package, &options)?, settings)?;
+            // The model signature is of the package that was just signed.
+            model = (args.output.as_deref().unwrap_or(package), None);
+        }
+        let Some(key) = &model_key else { return Ok(0) };
+        let bundled = model_signature::sign_model(model.0, key, model.1, limits)?;
+        if settings.json {
+            json::answer(&bundled)?;
+        } else if !settings.quiet {
+            let (files, model) = (count(bundled.files as u64, "file"), bundled.model.display());
+            out::tell(&format!("wrote {}, a model signature of {model} ({files})", bundled.bundle.display()));
         }
         Ok(0)
     })
+}
+
+fn tell_signed(signed: &sign_op::Signed, settings: &Settings) -> Result<()> {
+    if settings.json {
+        return json::answer(signed);
+    }
+    if !settings.quiet {
+        let by = match signed.publisher.is_empty() {
+            true => String::new(),
+            false => format!(" as `{}`", printable(&signed.publisher)),
+        };
+        let (files, path) = (count(signed.files as u64, "file"), signed.package.display());
+        out::tell(&format!("signed {path}{by} ({}, {files}) with {}", bytes(signed.bytes), signed.key));
+        if signed.dropped_provenance {
+            out::tell(&format!("took away {path}.intoto.jsonl, which spoke of the package as it was"));
+        }
+    }
+    Ok(())
 }

@@ -1,16 +1,16 @@
-//! The verbs about settings, findings and formats: `init`, `config`, `explain`, `schema`, `completions`.
+//! The verbs about settings, findings and formats: `init`, `config`, `explain`, `schema`, `completions`, `man`.
 
-use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::base::{Code, Error, Level, Result, codes, suggest};
-use crate::cli::args::{Cli, CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, SchemaArgs, SchemaName};
+use crate::cli::args::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, ManArgs, SchemaArgs, SchemaName};
 use crate::cli::out::{self, BOLD, CYAN, DIM, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::render::{count, json};
 use crate::cli::settings::Settings;
 use crate::cli::verbs::opened;
-use crate::ops::init as init_op;
+use crate::cli::{complete, man};
+use crate::ops::{init as init_op, write_report};
 use crate::spec;
 
 /// `init`
@@ -154,8 +154,23 @@ pub fn schema(args: &SchemaArgs) -> Result<u8> {
 
 /// `completions`
 pub fn completions(args: &CompletionsArgs) -> Result<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "expert-build", &mut script);
-    out::raw(&script)?;
+    out::raw(&complete::script(&args.shell.to_string())?)?;
+    Ok(0)
+}
+
+/// `man`
+pub fn man(args: &ManArgs, settings: &Settings) -> Result<u8> {
+    let Some(dir) = &args.dir else {
+        out::raw(&man::page()?)?;
+        return Ok(0);
+    };
+    let pages = man::pages()?;
+    for (name, page) in &pages {
+        write_report::write(&settings.here.join(dir).join(name), page)?;
+    }
+    if !settings.quiet {
+        let dir = Look::new(settings).shown(&settings.here.join(dir).to_string_lossy());
+        out::tell(&format!("wrote {} into {dir}", count(pages.len() as u64, "page")));
+    }
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! `archive`: the package in its place: unchanged, restored from the cache, or assembled.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::event::{Member, Status};
@@ -12,7 +12,7 @@ use crate::engine::limits::Candidate;
 use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
-use crate::engine::tasks::{Context, Done, compose, hash};
+use crate::engine::tasks::{Context, Done, compose, hash, provenance};
 use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Output, Stat, fs, output};
@@ -46,13 +46,18 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
             work.assemble(context, scratch, &mut done, began)?
         }
     };
-    side_file(&target, sha256)?;
-    remember(job, open, package, &target, sha256, key)?;
+    let mut beside = vec![(side_path(&target), checksum(&target, sha256))];
+    if context.provenance {
+        beside.push((provenance::path(&target), provenance::text(job, open, package, &target, sha256)?));
+    }
+    beside.iter().try_for_each(|(path, text)| side_file(path, text))?;
+    remember(job, open, package, (&target, sha256, key), &beside)?;
     done.artifact = Some(Event::Artifact {
         expert: manifest.name.clone(),
         path: target.to_string_lossy().into_owned(),
         sha256,
         bytes,
+        bytes_before: before(open, package),
         signed: job.target.signer.is_some(),
         status: done.status,
         files: members,
@@ -82,6 +87,14 @@ fn again(
         let result = PackageResult { warnings, beside, ..result.clone() };
         context.keep(key, &result.encode(), done);
     }
+}
+
+/// The size that the package had when it was last built here. Which is which is told by their order: a new version has
+/// another file name and is still the same package.
+fn before(open: &Open, package: usize) -> Option<u64> {
+    let packages: Vec<&Built> = open.previous.outputs.iter().filter(|output| output.is_package).collect();
+    let same = packages.len() == open.packages.len();
+    packages.get(package).filter(|_| same)?.seen.stat.map(|stat| stat.size)
 }
 
 /// Restores a package from the cache. `false` where the cache has lost a part of it.
@@ -209,8 +222,7 @@ impl Work<'_> {
     fn stretches(&self, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Stretches> {
         let target = &self.job.target;
         let layout = &self.open.survey.layouts[self.package];
-        let composed = self.open.packages[self.package].composed.get();
-        let composed = composed.ok_or_else(|| Error::Bug("a package without a manifest".into()))?;
+        let composed = self.open.packages[self.package].manifest(target)?;
         let mut packed = Vec::with_capacity(layout.members.len());
         for member in &layout.members {
             let slot = self.slot(&member.source)?;
@@ -251,7 +263,7 @@ impl Work<'_> {
 
     fn members(&self) -> Vec<Member> {
         let mut members = Vec::new();
-        if let Some(composed) = self.open.packages[self.package].composed.get() {
+        if let Ok(composed) = self.open.packages[self.package].manifest(&self.job.target) {
             let text = composed.text();
             let path = path("manifest.json").into_iter();
             members.extend(path.map(|path| Member {
@@ -318,25 +330,29 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 /// again.
 const SIDE_FILE_TRIES: usize = 100;
 
-/// The old checksum goes first: a crash leaves a package without one, never one with a wrong one.
+/// What lies beside the old package goes first: a crash leaves a package without a checksum, never one with a wrong one.
 fn put_in_place(output: Output, done: &mut Done) -> Result<()> {
     if let Some(e) = output.unlocked() {
         let what = "files cannot be locked where packages go";
         done.notices.push(format!("{what}: {e}; temporary ones that a killed build leaves there stay for a day"));
     }
     fs::remove(&side_path(output.target()))?;
+    fs::remove(&provenance::path(output.target()))?;
     output.commit().map(drop)
 }
 
-/// Writes `<package>.sha256` in the form of `sha256sum -c`, if it is not there.
-fn side_file(target: &Path, sha256: Sha256) -> Result<()> {
+/// The text of `<package>.sha256`, in the form of `sha256sum -c`.
+fn checksum(target: &Path, sha256: Sha256) -> String {
     let name = target.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let text = format!("{sha256}  {name}\n");
-    let path = side_path(target);
-    if matches!(fs::read(&path, 4096), Ok(Some((bytes, _))) if bytes == text.as_bytes()) {
+    format!("{sha256}  {name}\n")
+}
+
+/// Writes a file beside a package, if it is not there.
+fn side_file(path: &Path, text: &str) -> Result<()> {
+    if matches!(fs::read(path, text.len() as u64), Ok(Some((bytes, _))) if bytes == text.as_bytes()) {
         return Ok(());
     }
-    output::write(&path, text.as_bytes())
+    output::write(path, text.as_bytes())
 }
 
 /// Where the checksum of a package lies.
@@ -346,30 +362,38 @@ pub fn side_path(target: &Path) -> std::path::PathBuf {
     path.into()
 }
 
-/// The output's path as the index keeps it: below the repo where it is, else absolute.
+/// The output's path as the index keeps it: below the repo where it is (whose own path may be no UTF-8), else absolute.
 fn output_path(job: &Job, target: &Path) -> String {
-    match target.strip_prefix(&job.target.folder) {
-        Ok(below) => job.path_in_repo(&below.to_string_lossy()),
-        Err(_) => target.to_string_lossy().into_owned(),
-    }
+    let depth = if job.target.key() == "." { 0 } else { job.target.key().split('/').count() };
+    let below = job.target.folder.ancestors().nth(depth).and_then(|root| target.strip_prefix(root).ok());
+    below.unwrap_or(target).to_string_lossy().into_owned()
 }
 
-fn remember(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha256, key: ActionKey) -> Result<()> {
+fn remember(
+    job: &Job,
+    open: &Open,
+    package: usize,
+    (target, sha256, key): (&Path, Sha256, ActionKey),
+    beside: &[(PathBuf, String)],
+) -> Result<()> {
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
-    for (path, is_package) in [(target.to_path_buf(), true), (side_path(target), false)] {
-        let mut stat = Stat::of(&path);
+    let sides = beside.iter().map(|(path, text)| (path.as_path(), Some(text)));
+    for (path, text) in [(target, None)].into_iter().chain(sides) {
+        let mut stat = Stat::of(path);
         for _ in 0..SIDE_FILE_TRIES {
             match &stat {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !is_package => {
-                    side_file(target, sha256)?;
-                    stat = Stat::of(&path);
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    let Some(text) = text else { break };
+                    side_file(path, text)?;
+                    stat = Stat::of(path);
                 }
                 _ => break,
             }
         }
-        let stat = stat.map_err(|e| Error::io("read", &path, e))?;
-        built.push(Built { seen: Seen { path: output_path(job, &path), stat: Some(stat) }, sha256, key, is_package });
+        let stat = stat.map_err(|e| Error::io("read", path, e))?;
+        let seen = Seen { path: output_path(job, path), stat: Some(stat) };
+        built.push(Built { seen, sha256, key, is_package: text.is_none() });
     }
     Ok(())
 }

@@ -138,6 +138,12 @@ impl From<Error> for Unwritten {
 
 /// Writes the package into a temporary beside its place and tells its SHA-256. With `check`, blobs that this run did
 /// not write itself are checked; without, the caller knows what the SHA-256 must be.
+///
+/// Blobs are read and written, never linked: a package that somebody edits must not change the cache. Nor are they
+/// shared by reflink or copied inside the kernel. A file system shares whole blocks alone, at offsets that are multiples of
+/// its block size on both sides; a member begins where the headers and members before it end, and to move it to the next
+/// block would change the bytes of every package. And as every byte is hashed on its way (nothing leaves the cache
+/// unchecked), it is here already: to have the kernel copy it once more was measured to be slower than to write it.
 pub fn write(
     pieces: &[Piece],
     mut inline: &[u8],

@@ -79,7 +79,7 @@ pub fn compose(job: &Job, open: &Open, package: usize, context: &Context<'_>) ->
     Ok(done)
 }
 
-/// Makes the manifest, once.
+/// Makes the manifest, once. Where there is a key it names its public half; `sign` adds the signature.
 pub fn composed(job: &Job, open: &Open, package: usize) -> Result<()> {
     let slot = &open.packages[package];
     if slot.composed.get().is_some() {
@@ -108,12 +108,7 @@ pub fn composed(job: &Job, open: &Open, package: usize) -> Result<()> {
         weights: &layout.adapters,
         moved: &BTreeMap::new(),
     };
-    let mut made = compose_manifest(manifest, &info, &files)?;
-    if let Some(key) = &target.signer {
-        let signature = key.sign(made.message().as_bytes());
-        made = made.with_signature(&signature.to_string());
-    }
-    let _ = slot.composed.set(made);
+    let _ = slot.composed.set(compose_manifest(manifest, &info, &files)?);
     Ok(())
 }
 

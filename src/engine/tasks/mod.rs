@@ -15,6 +15,8 @@ pub mod assemble;
 pub mod compose;
 pub mod facts;
 pub mod hash;
+pub mod provenance;
+pub mod sign;
 pub mod validate;
 
 /// What all tasks of a run share.
@@ -25,6 +27,8 @@ pub struct Context<'a> {
     pub pool: &'a Pool<'a>,
     /// Take nothing from the cache, write every output.
     pub force: bool,
+    /// Write the provenance of each package beside it.
+    pub provenance: bool,
     /// When the run began.
     pub started: std::time::Instant,
     /// Results that threads are making now: whoever wants the same waits.

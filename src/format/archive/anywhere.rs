@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use zstd::bulk::Decompressor;
 use zstd::zstd_safe::find_frame_compressed_size;
 
-use crate::format::archive::seek_table::{SeekTable, read_at};
+use crate::format::archive::seek_table::{Frame, SeekTable, read_at};
 use crate::format::archive::{Entry, Source, malformed};
 
 /// Reads a tar from any place in it. At most one frame is in memory.
@@ -13,6 +14,7 @@ pub struct Anywhere<R> {
     table: Option<SeekTable>,
     /// The frame that was unpacked last, by its number.
     frame: Option<(usize, Vec<u8>)>,
+    unpacker: Unpacker,
     len: u64,
     at: u64,
 }
@@ -20,13 +22,13 @@ pub struct Anywhere<R> {
 impl<R: Read + Seek> Anywhere<R> {
     /// A bare tar of this length.
     pub fn tar(file: R, len: u64) -> Self {
-        Self { file, table: None, frame: None, len, at: 0 }
+        Self { file, table: None, frame: None, unpacker: Unpacker::default(), len, at: 0 }
     }
 
     /// zstd frames, placed by their table.
     pub fn zstd(file: R, table: SeekTable) -> Self {
         let len = table.len();
-        Self { file, table: Some(table), frame: None, len, at: 0 }
+        Self { file, table: Some(table), frame: None, unpacker: Unpacker::default(), len, at: 0 }
     }
 
     /// The table of the frames, where there is one.
@@ -62,17 +64,37 @@ impl<R: Read + Seek> Anywhere<R> {
         if self.frame.as_ref().is_some_and(|(loaded, _)| *loaded == index) {
             return Ok(());
         }
-        let packed = read_at(&mut self.file, frame.packed_at, frame.packed as usize)?;
+        let mut unpacked = self.frame.take().map(|(_, bytes)| bytes).unwrap_or_default();
+        self.unpacker.unpack(&mut self.file, &frame, &mut unpacked)?;
+        self.frame = Some((index, unpacked));
+        Ok(())
+    }
+}
+
+/// Unpacks frames, one after the other; one a thread, as it holds the decoder's memory.
+#[derive(Default)]
+pub struct Unpacker {
+    decoder: Option<Decompressor<'static>>,
+}
+
+impl Unpacker {
+    /// Unpacks this frame of the file into `out`, whatever that held.
+    pub fn unpack<R: Read + Seek>(&mut self, file: &mut R, frame: &Frame, out: &mut Vec<u8>) -> io::Result<()> {
+        let packed = read_at(file, frame.packed_at, frame.packed as usize)?;
         let bad = |what: &str| malformed(frame.packed_at, format!("the zstd data is damaged: {what}"));
         if find_frame_compressed_size(&packed) != Ok(packed.len()) {
             return Err(bad("a frame is not as long as the seek table says"));
         }
-        let unpacked =
-            zstd::bulk::decompress(&packed, frame.len as usize).map_err(|e| bad(&e.to_string().to_lowercase()))?;
-        if unpacked.len() != frame.len as usize {
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decompressor::new()?),
+        };
+        out.clear();
+        out.reserve_exact(frame.len as usize);
+        let count = decoder.decompress_to_buffer(&packed, out).map_err(|e| bad(&e.to_string().to_lowercase()))?;
+        if count != frame.len as usize {
             return Err(bad("a frame does not hold what its header says"));
         }
-        self.frame = Some((index, unpacked));
         Ok(())
     }
 }

@@ -87,6 +87,11 @@ impl SeekTable {
         self.frames.is_empty()
     }
 
+    /// The frame of this number.
+    pub fn at(&self, index: usize) -> Option<Frame> {
+        self.frames.get(index).copied()
+    }
+
     /// The frame that holds this byte of the tar, and its number.
     pub fn frame(&self, at: u64) -> Option<(usize, Frame)> {
         let index = self.frames.partition_point(|frame| frame.at <= at).checked_sub(1)?;

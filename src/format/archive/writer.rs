@@ -65,6 +65,16 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// An entry of a gzip package whose content is packed already, in segments that nobody counted: its CRC-32, and all of
+    /// `packed`.
+    pub fn packed_row(&mut self, path: &RelPath, size: u64, crc32: u32, packed: &mut dyn Read) -> io::Result<()> {
+        self.header(path, size)?;
+        self.assembly.push_row(crc32, size);
+        io::copy(packed, &mut self.out)?;
+        self.gap.resize(padding(size), 0);
+        Ok(())
+    }
+
     /// The end of the archive.
     pub fn finish(mut self) -> io::Result<W> {
         self.gap.extend_from_slice(&END);

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::base::event::Status;
 use crate::base::{Event, Result};
+use crate::ops::locked;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
@@ -25,7 +26,8 @@ pub struct Around {
     pub root: PathBuf,
     /// Which expert requires which, by name.
     pub requires: Vec<(String, String)>,
-    /// The sizes that packages had before, by expert and base model: those of Expertfile.lock.
+    /// The sizes that packages had when they were locked, by expert and base model (empty where it has one): for those
+    /// of which the run itself does not know what they were before.
     pub before: BTreeMap<(String, String), u64>,
 }
 
@@ -41,7 +43,15 @@ impl Around {
             let names = memo.requires.iter().map(|text| text.split('@').next().unwrap_or(text).trim().to_owned());
             requires.extend(names.map(|name| (memo.name.clone(), name)));
         }
-        Ok(Self { root: workspace.root.clone(), requires, before: BTreeMap::new() })
+        // A lock file that cannot be read is told where it counts; here it would only have made a column.
+        let all = locked::load(workspace).ok().flatten().unwrap_or_default().packages;
+        let sizes = all.into_iter().map(|(id, locked)| ((id.name, id.model.unwrap_or_default()), locked.bytes));
+        Ok(Self { root: workspace.root.clone(), requires, before: sizes.collect() })
+    }
+
+    fn locked(&self, expert: &str, model: &str) -> Option<u64> {
+        let of = |model: &str| self.before.get(&(expert.to_owned(), model.to_owned())).copied();
+        of(model).or_else(|| of(""))
     }
 }
 
@@ -183,12 +193,22 @@ impl Timings {
                     (ran.made, ran.reused) = (*segments_made, *segments_reused);
                     ended.push((ran, after));
                 }
-                Event::Artifact { expert, path, bytes, status, files, segments_made, segments_reused, .. } => {
+                Event::Artifact {
+                    expert,
+                    path,
+                    bytes,
+                    bytes_before,
+                    status,
+                    files,
+                    segments_made,
+                    segments_reused,
+                    ..
+                } => {
                     // The task that made it ended just before.
                     let model = ended.last().map_or_else(String::new, |(ran, _)| ran.subject.clone());
                     let shown = std::path::Path::new(path).strip_prefix(&around.root).ok();
                     timings.packages.push(Package {
-                        before: around.before.get(&(expert.clone(), model.clone())).copied(),
+                        before: bytes_before.or_else(|| around.locked(expert, &model)),
                         expert: expert.clone(),
                         model,
                         path: shown.map_or_else(|| path.clone(), |p| p.to_string_lossy().into_owned()),

@@ -5,6 +5,7 @@
 //! loaded, so that even a fault in that could not call anyone.
 
 use crate::base::event::Status;
+use crate::base::shown::size as bytes;
 use crate::ops::timings::Timings;
 
 /// Rows of the tables that are there without a script.
@@ -188,17 +189,6 @@ fn time(us: u64) -> String {
         10_000..1_000_000 => format!("{} ms", us / 1000),
         _ => format!("{:.2} s", us as f64 / 1e6),
     }
-}
-
-fn bytes(count: u64) -> String {
-    let mut amount = count as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if amount < 1024.0 {
-            return if unit == "B" { format!("{count} B") } else { format!("{amount:.1} {unit}") };
-        }
-        amount /= 1024.0;
-    }
-    format!("{amount:.1} TiB")
 }
 
 /// Foreign text as HTML text. What cannot be seen or turns the direction of reading is shown as what it is.
