@@ -31,7 +31,7 @@ impl Layered {
     }
 }
 
-const PLACES: [(&str, fn(&Ground) -> PathBuf); 3] = [
+const PLACES: [(&str, Place); 3] = [
     ("sources", |ground| ground.space.path("experts")),
     ("packages", |ground| ground.space.path("dist")),
     ("cache", |ground| ground.space.outer("cache")),
@@ -233,3 +233,6 @@ fn two_hosts_on_one_network_folder() {
     eprintln!("two hosts: {failures} of {processes} processes failed");
     campaign.finish();
 }
+
+/// Where a layer comes to lie in a test's folder.
+type Place = fn(&Ground) -> PathBuf;

@@ -21,7 +21,8 @@ pub fn trust(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let key = PrivateKey::from_seed(&[7; 32]).public();
     for envelope in provenance::envelopes(text) {
-        assert!(!provenance::is_by(&envelope, &key), "nobody has signed with this key");
+        // The seeds have one envelope that this key has signed: what it signed is that and nothing else.
+        assert!(!provenance::is_by(&envelope, &key) || envelope.statement == "{}");
         let _ = provenance::read(&envelope.statement);
     }
     if let Ok(signature) = text.parse::<Signature>() {
