@@ -425,9 +425,9 @@ mod tests {
     #[test]
     fn places_that_make_no_sense_are_refused() {
         let to = |to: &str, count| Pusher::new(to, count, Options::default()).map(drop).unwrap_err();
-        assert!(to("ghcr.io/a:1", 2).to_string().contains("2 packages cannot all be pushed"));
-        assert!(to(&format!("ghcr.io/a@sha256:{}", "0".repeat(64)), 1).to_string().contains("gets its digest"));
-        let secret = to("me:hunter2@ghcr.io/a:1", 1);
+        assert!(to("oci.lan/a:1", 2).to_string().contains("2 packages cannot all be pushed"));
+        assert!(to(&format!("oci.lan/a@sha256:{}", "0".repeat(64)), 1).to_string().contains("gets its digest"));
+        let secret = to("me:hunter2@oci.lan/a:1", 1);
         assert!(!secret.to_string().contains("hunter2") && secret.exit_code() == 2);
     }
 }

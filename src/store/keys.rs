@@ -52,7 +52,7 @@ pub fn is_there(path: &Path) -> bool {
 /// Writes a private key with mode 0600 and its public half with mode 0644. Neither may be there before; each appears
 /// whole or not at all, the private one first. If the second cannot be written, the first is taken back.
 pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<()> {
-    for path in [public.0, private.0] {
+    for path in [private.0, public.0] {
         if is_there(path) {
             return Err(taken(path));
         }

@@ -17,10 +17,6 @@
 //! | whoever runs a registry | logins meant for others | credentials go to the registry's own scheme, host and port, and to a token service by HTTPS | `credentials_go_to_no_other_host` in `tests/oci/access.rs` |
 //! | another user of the machine | the private key | mode 0600 from its first byte; one that others may read is refused; wiped from memory | `keys_are_made_read_and_refused` in `tests/trust.rs` |
 //! | writer of a cache, or a failing disk | other bytes in a package | results end with their hash, blobs are named by theirs, both are checked when they are read; whoever can write results *with* their hashes is trusted: share a cache only among those who may build | `tests/fault/corrupt.rs` |
-//! | server of a remote cache, or who stands before it | other bytes in a package | every blob is hashed when it comes and refused if it is not what was asked for; TLS checks the server's name | `tests/remote` |
-//! | who may write action results there | a result that never was the result of this key | a result is as good as those who may write: give writing to CI alone; blobs it names are checked, packages are assembled and hashed anew, and a signature is only made of what was | `tests/remote` |
-//! | server of an OCI registry | another package, or one that harms whoever pulls it | what is pulled has the digest that the manifest names, a manifest that was asked for by digest has it, and the package is verified like any other before it is put in place | `tests/oci` |
-//! | whoever sees the traffic or the log | passwords and tokens | sent to the host that they are for, by TLS alone; never in messages, events or keys | `tests/remote`, `tests/oci` |
 //! | chance: a kill, a full disk, a failing call | half a package, a lost one, a wrong checksum, half a key | temporary, sync, rename; the old checksum goes before the new package comes | `tests/fault/kill.rs`, `kill_calls.rs`, `inject.rs`, `disk.rs`, `layered.rs` |
 //! | another host on the same network folder | to take a living file for litter | locks that are not seen decide nothing: what another host began is left alone for a day | `two_hosts_on_one_network_folder` in `tests/fault/layered.rs` |
 //! | other builds and collectors at the same time | to take files from each other | no lock is needed: files appear by rename, what is missing is made again, a temporary is locked while its writer lives | `tests/fault/crowd.rs` |
@@ -40,7 +36,6 @@ pub mod local;
 pub mod oci;
 pub mod output;
 pub mod package_file;
-pub mod remote;
 pub mod stat;
 pub mod watcher;
 
@@ -49,5 +44,4 @@ pub use fs::DiskFolder;
 pub use index::Index;
 pub use local::LocalCache;
 pub use output::Output;
-pub use remote::Remote;
 pub use stat::Stat;

@@ -176,7 +176,7 @@ fn every_verb_has_a_manual_page() {
     insta::assert_snapshot!(space.x("man man1"), @r"
     exit 0
     --- stderr
-    wrote 31 pages into man1
+    wrote 33 pages into man1
     ");
     let verbs = space.stdout("--help");
     let verbs = verbs.split("Verbs:\n").nth(1).unwrap().split("\n\n").next().unwrap();

@@ -117,11 +117,15 @@ fn a_lost_public_half_is_written_again() {
     let text = fs::read_to_string(space.path("k.pub")).unwrap();
     fs::remove_file(space.path("k.pub")).unwrap();
     insta::assert_snapshot!(space.x("keygen --output k.pem"), @r#"
-    exit 2
+    exit 0
+    --- stdout
+    ed25519:[KEY]
+
     --- stderr
-    error: `k.pem` exists, and a key is never overwritten
-      help: `expert-build keygen --public-of k.pem` writes its public half, which is missing
+    wrote k.pub (for those who verify), the missing half of k.pem, which is as it was
     "#);
+    assert_eq!(fs::read_to_string(space.path("k.pub")).unwrap(), text);
+    fs::remove_file(space.path("k.pub")).unwrap();
     insta::assert_snapshot!(space.x("keygen --public-of k.pem"), @r#"
     exit 0
     --- stdout

@@ -31,10 +31,7 @@ impl Layered {
     }
 }
 
-/// What lies on a layer, and where that is.
-type Place = (&'static str, fn(&Ground) -> PathBuf);
-
-const PLACES: [Place; 3] = [
+const PLACES: [(&str, Place); 3] = [
     ("sources", |ground| ground.space.path("experts")),
     ("packages", |ground| ground.space.path("dist")),
     ("cache", |ground| ground.space.outer("cache")),
@@ -240,3 +237,6 @@ fn two_hosts_on_one_network_folder() {
     eprintln!("two hosts: {failures} of {processes} processes failed");
     campaign.finish();
 }
+
+/// Where a layer comes to lie in a test's folder.
+type Place = fn(&Ground) -> PathBuf;

@@ -129,11 +129,11 @@ fn credentials_in_a_reference_are_refused_and_never_told() {
     let space = Space::new();
     space.package("sql.expert", Compression::Gzip, false);
     for line in [
-        "push me:hunter2@ghcr.io/sql:1 sql.expert",
-        "push https://me:hunter2@ghcr.io/sql:1 sql.expert",
-        "push me:hunter2@ghcr.io/sql/ sql.expert",
-        "pull me:hunter2@ghcr.io/sql:1",
-        "--message-format json pull https://me:hunter2@ghcr.io/sql:1",
+        "push me:hunter2@oci.lan/sql:1 sql.expert",
+        "push https://me:hunter2@oci.lan/sql:1 sql.expert",
+        "push me:hunter2@oci.lan/sql/ sql.expert",
+        "pull me:hunter2@oci.lan/sql:1",
+        "--message-format json pull https://me:hunter2@oci.lan/sql:1",
     ] {
         space.run(line).fails(2, "a user or password in a reference is never taken");
     }

@@ -6,8 +6,16 @@ use serde_json::json;
 
 use crate::space::{Space, options, weights};
 
-const CHECK: Options =
-    Options { jobs: 2, keep_going: true, check: true, force: false, dry_run: false, frozen: false, locked: false };
+const CHECK: Options = Options {
+    jobs: 2,
+    keep_going: true,
+    check: true,
+    force: false,
+    dry_run: false,
+    frozen: false,
+    locked: false,
+    provenance: false,
+};
 
 /// An expert for two base models, whose weights have these seeds.
 fn two_models(space: &Space, seeds: [u8; 2]) {

@@ -8,18 +8,18 @@ use super::packages::{Limit, Trust};
 
 pub(super) const PUSH_MORE: &str = "\
 Examples:
-  expert-build push ghcr.io/org/sql:1.0.0 dist/sql.v1.0.0.expert
-  expert-build push ghcr.io/org/sql dist/sql.v1.0.0.expert   tagged with the package's version
-  expert-build push ghcr.io/org/experts/ dist/*.expert       each below it, by its file name
-  expert-build push --as modelpack ghcr.io/org/sql dist/sql.v1.0.0.expert
+  expert-build push oci.lan/org/sql:1.0.0 dist/sql.v1.0.0.expert
+  expert-build push oci.lan/org/sql dist/sql.v1.0.0.expert   tagged with the package's version
+  expert-build push oci.lan/org/experts/ dist/*.expert       each below it, by its file name
+  expert-build push --as modelpack oci.lan/org/sql dist/sql.v1.0.0.expert
 
 A package is verified before it is pushed. What the registry has is not sent again: after a failure,
 repeat the command. Logins are those of `docker login` (config.json, credential helpers,
 DOCKER_CONFIG); none is taken from the command line. Each reference is printed with its digest.";
 pub(super) const PULL_MORE: &str = "\
 Examples:
-  expert-build pull ghcr.io/org/sql:1.0.0
-  expert-build pull ghcr.io/org/sql@sha256:… -o adapters --key publisher.pub --require-signature
+  expert-build pull oci.lan/org/sql:1.0.0
+  expert-build pull oci.lan/org/sql@sha256:… -o adapters --key publisher.pub --require-signature
 
 A package is verified before it is at its place; the exit code is 5 if it is not whole, or not signed
 as asked. What was pushed with `--as modelpack` becomes the very package again. A pull that was cut

@@ -125,7 +125,7 @@ mod tests {
               <error type="failure" message="interrupted">interrupted</error>
             </testcase>
             <testcase classname="expert-build" name="bad" time="0.002">
-              <failure type="file-missing" message="`a&lt;b&gt;�` is missing">error[file-missing]: manifest.json: `a&lt;b&gt;�` is missing</failure>
+              <failure type="file-missing" message="`a&lt;b&gt;\u{1b}` is missing">error[file-missing]: manifest.json: `a&lt;b&gt;\u{1b}` is missing</failure>
               <system-out>note[training-args-left-out]: left out&#10;  help: do &quot;this&quot;</system-out>
             </testcase>
             <testcase classname="expert-build" name="good" time="1.500"/>

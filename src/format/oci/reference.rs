@@ -96,7 +96,7 @@ impl Reference {
         };
         let is_host = name.contains('.') || in_brackets.is_some() || port.is_some() || name == "localhost";
         if !is_host || !is_name || !is_port {
-            return Err(format!("`{text}` does not begin with a registry's host, as in `ghcr.io/org/name:1.0.0`"));
+            return Err(format!("`{text}` does not begin with a registry's host, as in `oci.lan/org/name:1.0.0`"));
         }
         Ok((host, rest))
     }
@@ -165,7 +165,7 @@ mod tests {
     fn references_are_read_and_written() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for text in [
-            "ghcr.io/org/sql:1.0.0".to_owned(),
+            "oci.lan/org/sql:1.0.0".to_owned(),
             "localhost/sql".to_owned(),
             "127.0.0.1:5000/a/b__c/d-e.f:latest".to_owned(),
             "[::1]:5000/sql:1".to_owned(),
@@ -175,8 +175,8 @@ mod tests {
             let reference = Reference::parse(&text).unwrap();
             assert_eq!(reference.to_string(), text);
         }
-        let reference = Reference::parse("oci://ghcr.io/org/sql:1.0_x").unwrap();
-        assert_eq!((&*reference.host, &*reference.repository), ("ghcr.io", "org/sql"));
+        let reference = Reference::parse("oci://oci.lan/org/sql:1.0_x").unwrap();
+        assert_eq!((&*reference.host, &*reference.repository), ("oci.lan", "org/sql"));
         assert_eq!(reference.wanted().as_deref(), Some("1.0_x"));
     }
 
@@ -185,24 +185,24 @@ mod tests {
         for (text, why) in [
             ("sql", "does not begin with a registry's host"),
             ("org/sql:1.0", "does not begin with a registry's host"),
-            ("ghcr.io", "no repository in it"),
-            ("ghcr.io/", "no repository in it"),
-            ("ghcr.io/Org/sql", "is no repository"),
-            ("ghcr.io/org//sql", "is no repository"),
-            ("ghcr.io/../sql", "is no repository"),
-            ("ghcr.io/sql:", "is no tag"),
-            ("ghcr.io/sql:a/b", "is no tag"),
-            ("ghcr.io/sql@sha256:12", "is no digest"),
-            ("ghcr.io/sql@md5:12", "is no digest"),
+            ("oci.lan", "no repository in it"),
+            ("oci.lan/", "no repository in it"),
+            ("oci.lan/Org/sql", "is no repository"),
+            ("oci.lan/org//sql", "is no repository"),
+            ("oci.lan/../sql", "is no repository"),
+            ("oci.lan/sql:", "is no tag"),
+            ("oci.lan/sql:a/b", "is no tag"),
+            ("oci.lan/sql@sha256:12", "is no digest"),
+            ("oci.lan/sql@md5:12", "is no digest"),
             ("host:99999/sql", "does not begin"),
             ("a..b/sql", "does not begin"),
-            ("https://ghcr.io/sql", "is an address"),
-            ("ghcr.io/sql?x=1", "is no repository"),
+            ("https://oci.lan/sql", "is an address"),
+            ("oci.lan/sql?x=1", "is no repository"),
         ] {
             let fault = Reference::parse(text).unwrap_err();
             assert!(fault.contains(why), "{text}: {fault}");
         }
-        for text in ["me:hunter2@ghcr.io/sql:1", "https://me:hunter2@ghcr.io/sql", "oci://me:hunter2@ghcr.io/sql/"] {
+        for text in ["me:hunter2@oci.lan/sql:1", "https://me:hunter2@oci.lan/sql", "oci://me:hunter2@oci.lan/sql/"] {
             for fault in [Reference::parse(text).unwrap_err(), Reference::host(text).unwrap_err()] {
                 assert!(fault.contains("is never taken") && !fault.contains("hunter2"), "{fault}");
             }
@@ -226,11 +226,11 @@ mod tests {
 
     #[test]
     fn packages_get_names_below_a_place() {
-        assert_eq!(Reference::parse_below("ghcr.io/org").unwrap(), None);
-        let below = Reference::parse_below("ghcr.io/org/experts/").unwrap().unwrap();
-        assert_eq!(below, ("ghcr.io".to_owned(), "org/experts/".to_owned()));
+        assert_eq!(Reference::parse_below("oci.lan/org").unwrap(), None);
+        let below = Reference::parse_below("oci.lan/org/experts/").unwrap().unwrap();
+        assert_eq!(below, ("oci.lan".to_owned(), "org/experts/".to_owned()));
         assert_eq!(Reference::parse_below("host:5/").unwrap().unwrap().1, "");
-        assert!(Reference::parse_below("ghcr.io/Org/").is_err());
+        assert!(Reference::parse_below("oci.lan/Org/").is_err());
         assert!(Reference::parse_below("org/").is_err());
         assert_eq!(repository_part("SQL.v1.0.0.expert", "1.0.0").as_deref(), Some("sql"));
         assert_eq!(repository_part("sql-qwen3.v1.0.0.expert", "1.0.0").as_deref(), Some("sql-qwen3"));

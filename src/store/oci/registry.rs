@@ -409,7 +409,7 @@ mod tests {
     fn registries_are_where_they_are_said_to_be() {
         for (host, base, here) in [
             ("docker.io", "https://registry-1.docker.io/v2/", false),
-            ("ghcr.io", "https://ghcr.io/v2/", false),
+            ("oci.lan", "https://oci.lan/v2/", false),
             ("[::1]:5000", "https://[::1]:5000/v2/", true),
             ("localhost:5000", "https://localhost:5000/v2/", true),
         ] {
