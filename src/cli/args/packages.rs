@@ -212,7 +212,7 @@ pub struct VerifyArgs {
     /// Print JSON, one object a package
     #[arg(long)]
     pub json: bool,
-    /// The package's provenance [default: `<package>.intoto.jsonl`, where there is one]
+    /// The package's provenance; by default `<package>.intoto.jsonl`, where there is one
     #[arg(long, value_name = "FILE")]
     pub provenance: Option<PathBuf>,
     /// Whose signature counts.

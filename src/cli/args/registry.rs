@@ -19,7 +19,7 @@ DOCKER_CONFIG); none is taken from the command line. Each reference is printed w
 pub(super) const PULL_MORE: &str = "\
 Examples:
   expert-build pull oci.lan/org/sql:1.0.0
-  expert-build pull oci.lan/org/sql@sha256:… -o adapters --key publisher.pub --require-signature
+  expert-build pull oci.lan/org/sql@sha256:... -o adapters --key publisher.pub --require-signature
 
 A package is verified before it is at its place; the exit code is 5 if it is not whole, or not signed
 as asked. What was pushed with `--as modelpack` becomes the very package again. A pull that was cut
@@ -70,7 +70,7 @@ pub struct PushArgs {
 /// `pull`
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// What: host/repository:tag, or host/repository@sha256:…
+    /// What: host/repository:tag, or host/repository@sha256:...
     #[arg(value_name = "REF")]
     pub reference: String,
     /// Into this folder
