@@ -66,6 +66,8 @@ pub struct Report {
     pub warnings: usize,
     /// Warnings of experts that were up to date: told when they were built, and by `check`.
     pub not_repeated: usize,
+    /// Why the index does not know what was done: it could not be written.
+    pub forgotten: Option<Error>,
 }
 
 impl Report {
@@ -239,6 +241,7 @@ pub fn build(
             observer.on(&Event::Notice {
                 message: format!("the index was not written: {e}; the next build reads more than it need"),
             });
+            report.forgotten = Some(e);
         }
     }
     let mut outcome = outcome?;

@@ -1,7 +1,7 @@
 //! `lock`: writes Expertfile.lock after a build.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -44,10 +44,14 @@ pub fn lock(
     if !report.failed.is_empty() || !report.skipped.is_empty() || options.dry_run || options.frozen || options.check {
         return Ok((report, None));
     }
+    if let Some(error) = &report.forgotten {
+        // What it says is of another build.
+        return Err(error.again());
+    }
     let index = Index::load(&workspace.index);
     let before = load(workspace)?.unwrap_or_default();
     let targets = workspace.targets(chosen)?;
-    let made = in_parallel(&targets, options.jobs, &|target: &Arc<Target>| entries(&index, target));
+    let made = in_parallel(&targets, options.jobs, &|target: &Arc<Target>| entries((&index, &workspace.index), target));
     let experts = Experts::of(workspace, &index, options.jobs);
     let others: BTreeSet<&str> = (0..experts.summaries.len())
         .filter(|number| !chosen.contains(number))
@@ -70,12 +74,12 @@ pub fn lock(
 }
 
 /// What the lock file says of an expert that was just built.
-fn entries(index: &Index, target: &Target) -> Result<Vec<(Id, Locked)>> {
+fn entries((index, at): (&Index, &Path), target: &Target) -> Result<Vec<(Id, Locked)>> {
     let survey = Survey::take(target)?;
     let record = index.get(target.key()).and_then(|view| view.decode());
     let (Some(record), Some(manifest)) = (record, &survey.manifest) else {
-        let help = "build it first; if that is done, the index could not be written";
-        return Err(Error::usage_help(format!("the index knows nothing of `{}`", target.key()), help));
+        let unknown = std::io::Error::other(format!("it holds nothing of `{}`: was it written?", target.key()));
+        return Err(Error::io("find what was just built in", at, unknown));
     };
     let all: BTreeMap<String, Sha256> = inputs(target, &record).collect();
     let history = History::kept(&record);

@@ -96,7 +96,7 @@ fn the_cache_and_single_files_when_one_call_fails() {
         for mut verb in Cache::all() {
             inject(&mut verb, 5, 250);
         }
-        inject(&mut Lock::new(), 6, 250);
+        inject(&mut Lock::new(), 10, 250);
         inject(&mut OneFile::package(), 6, 300);
         inject(&mut OneFile::fix(), 8, 300);
         inject(&mut OneFile::init(), 6, 200);
