@@ -1,7 +1,8 @@
 //! `Plan`: the graph of tasks. Knows what must come before what, and nothing of how a task is done.
 //!
 //! Per expert: `hash` of each small file → `validate` (headers) → `hash` of each big file → `validate` (contents) →
-//! per package `compose` → `archive`, with `sign` between the two where there is a key. Across experts: an expert's packages come after those of the experts it requires.
+//! per package `compose` → `archive`, with `sign` between the two where there is a key. Across experts: an expert's
+//! packages come after those of the experts it requires.
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;

@@ -16,7 +16,7 @@ use crate::spec::{Folder, init, members, profiles};
 /// A repository, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repo {
-    /// Its Expertfile.toml, where there is one.
+    /// Its Expertfile.toml, where there is one; what its `[[expert]]` tables say is in `experts`.
     pub expertfile: Option<Expertfile>,
     /// The profile in force, and who asked for it.
     pub profile: Option<Setting<String>>,
@@ -142,7 +142,7 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
         out_dir: workspace.out_dir.clone(),
         externals: workspace.externals.clone(),
         trust: merged(&[&written.trust, &user.trust]),
-        expertfile: file,
+        expertfile: file.map(|file| Expertfile { expert: Vec::new(), ..file }),
         cache,
         experts,
         files,

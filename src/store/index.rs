@@ -97,31 +97,77 @@ impl Index {
     /// it and only the experts that `keep` names.
     pub fn save(path: &Path, changed: &BTreeMap<String, Record>, keep: &dyn Fn(&str) -> bool) -> Result<()> {
         let now = Self::load(path);
+        let mut rows: BTreeMap<&[u8], Row<'_>> =
+            (0..now.count).filter_map(|i| now.row(i)).map(|(key, record)| (key, Row::Kept(record))).collect();
         let fitting = changed.iter().filter(|(_, record)| record.fits());
-        let encoded: BTreeMap<&[u8], Vec<u8>> = fitting.map(|(k, r)| (k.as_bytes(), r.encode())).collect();
-        let mut rows: BTreeMap<&[u8], &[u8]> = (0..now.count).filter_map(|i| now.row(i)).collect();
-        rows.extend(encoded.iter().map(|(k, v)| (*k, v.as_slice())));
+        rows.extend(fitting.map(|(key, record)| (key.as_bytes(), Row::New(record))));
         rows.retain(|key, _| std::str::from_utf8(key).is_ok_and(keep));
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&(rows.len() as u32).to_le_bytes());
+        // Records of a large repo are many megabytes: each is encoded twice rather than all of them kept.
+        let mut encoded = Vec::new();
+        let mut sink = Sink { file: output::Output::create(path)?, waiting: Vec::new(), hasher: blake3::Hasher::new() };
+        sink.write(MAGIC)?;
+        sink.write(&VERSION.to_le_bytes())?;
+        sink.write(&(rows.len() as u32).to_le_bytes())?;
         let mut offset = (HEAD + rows.len() * ROW) as u64;
-        for (key, record) in &rows {
-            bytes.extend_from_slice(&offset.to_le_bytes());
-            bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        for (key, row) in &rows {
+            let record = row.bytes(&mut encoded);
+            sink.write(&offset.to_le_bytes())?;
+            sink.write(&(record.len() as u32).to_le_bytes())?;
+            sink.write(&(key.len() as u32).to_le_bytes())?;
             offset += (key.len() + record.len()) as u64;
         }
-        for (key, record) in &rows {
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(record);
+        for (key, row) in &rows {
+            sink.write(key)?;
+            sink.write(row.bytes(&mut encoded))?;
         }
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
-        let mut file = output::Output::create(path)?;
-        file.write(&bytes)?;
-        file.commit_unsynced().map(drop)
+        sink.finish()
+    }
+}
+
+/// A record of the index that is being written.
+enum Row<'r> {
+    Kept(&'r [u8]),
+    New(&'r Record),
+}
+
+impl Row<'_> {
+    /// Its bytes; a new one's are put into `encoded`.
+    fn bytes<'b>(&'b self, encoded: &'b mut Vec<u8>) -> &'b [u8] {
+        match self {
+            Self::Kept(bytes) => bytes,
+            Self::New(record) => {
+                encoded.clear();
+                record.encode(encoded);
+                encoded
+            }
+        }
+    }
+}
+
+/// The file of an index that is being written, and the hash that it ends with.
+struct Sink {
+    file: output::Output,
+    waiting: Vec<u8>,
+    hasher: blake3::Hasher,
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() < 1 << 20 { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.hasher.update(&self.waiting);
+        self.file.write(&self.waiting)?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        self.file.write(self.hasher.finalize().as_bytes())?;
+        self.file.commit_unsynced().map(drop)
     }
 }
 
@@ -181,30 +227,28 @@ impl Record {
         all.all(|seen| seen.path.len() <= usize::from(u16::MAX) && !seen.path.contains('\0'))
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256 + self.inputs.len() * 160);
+    fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.settings);
         out.extend_from_slice(&(self.folders.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.inputs.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.outputs.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.memo.len() as u32).to_le_bytes());
         for seen in &self.folders {
-            put_seen(&mut out, seen);
+            put_seen(out, seen);
         }
         for built in &self.outputs {
-            put_seen(&mut out, &built.seen);
+            put_seen(out, &built.seen);
             out.extend_from_slice(built.sha256.bytes());
             out.extend_from_slice(built.key.bytes());
             out.push(built.is_package.into());
         }
         for input in &self.inputs {
-            put_seen(&mut out, &input.seen);
+            put_seen(out, &input.seen);
             out.extend_from_slice(input.digest.hash());
             out.extend_from_slice(&input.digest.size().to_le_bytes());
             out.extend_from_slice(input.sha256.bytes());
         }
         out.extend_from_slice(&self.memo);
-        out
     }
 }
 

@@ -222,9 +222,11 @@ fn a_shared_tokenizer_is_read_into_once_and_judged_for_every_expert() {
     let tokenizer = format!("{{\"model\":{{\"vocab\":{{{}}}}}}}", words.join(","));
     assert!(tokenizer.len() > 1 << 20, "large enough to be packed by itself");
     let names = ["a", "b", "c", "d"];
-    let space = Space::with(&names.map(|name| Expert::lora(name).file("tokenizer.json", &tokenizer)));
+    // The same content under a name that says nothing of tokens comes first, and must not answer for the other.
+    let expert = |name| Expert::lora(name).file("tokenizer.json", &tokenizer).file("a.json", &tokenizer);
+    let space = Space::with(&names.map(expert));
     let tables = names.map(|name| {
-        format!("[[expert]]\npath = \"experts/{name}\"\n[expert.model.\"tiny\"]\nconfig = \"config.json\"\n")
+        format!("[[expert]]\npath = \"experts/{name}\"\ninclude = [\"a.json\"]\n[expert.model.\"tiny\"]\nconfig = \"config.json\"\n")
     });
     space.write("Expertfile.toml", tables.concat());
     space.write("config.json", "{\"model_type\":\"qwen3\",\"hidden_size\":8,\"vocab_size\":1000}");

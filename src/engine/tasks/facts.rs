@@ -55,7 +55,7 @@ impl Facts {
     pub fn read(&mut self, slot: &FileSlot, context: &Context<'_>, found: &mut Vec<Diagnostic>) -> Result<u64> {
         let path = slot.path.as_str();
         let companion = matches!(slot.role, Role::Json) && slot.stat.size > SMALL;
-        if companion && let Some(tokens) = slot.digest().and_then(|digest| context.companion(&digest)) {
+        if companion && let Some(tokens) = slot.digest().and_then(|digest| context.companion(digest, &slot.path)) {
             self.tokens.extend(tokens.map(|tokens| (slot.path.clone(), tokens)));
             return Ok(0);
         }
@@ -68,7 +68,7 @@ impl Facts {
             let before = found.len();
             self.small(slot, &bytes, found);
             if let Some(digest) = slot.digest().filter(|_| companion && found.len() == before) {
-                context.found_good(digest, self.tokens.get(&slot.path).copied());
+                context.found_good(digest, &slot.path, self.tokens.get(&slot.path).copied());
             }
             return Ok(read);
         }

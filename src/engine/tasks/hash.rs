@@ -36,7 +36,7 @@ pub fn small(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scrat
     {
         let digest = digest_alone(slot, context, scratch, &mut done).map_err(|e| slot.blame(e))?;
         let key = KeyText::file(&digest, codec).key();
-        if context.companion(&digest).is_some() && take_cached(slot, key, digest, context, &mut done)? {
+        if context.companion(digest, &slot.path).is_some() && take_cached(slot, key, digest, context, &mut done)? {
             return Ok(done);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::base::event::Status;
-use crate::base::{Diagnostic, Digest, Event, Result};
+use crate::base::{Diagnostic, Digest, Event, RelPath, Result};
 use crate::engine::limits::Limits;
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
@@ -37,9 +37,9 @@ pub struct Context<'a> {
     pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
     pub written: Mutex<BTreeSet<Digest>>,
-    /// Big JSON companions that were found good in this run, with the tokens that they speak of: experts of one base model
-    /// share its tokenizer, and parsing it costs more than all else that is done with it.
-    pub companions: Mutex<BTreeMap<Digest, Option<u64>>>,
+    /// Big JSON companions that were found good in this run, by content and file name, with the tokens that they speak of:
+    /// experts of one base model share its tokenizer, and parsing it costs more than all else that is done with it.
+    pub companions: Mutex<BTreeMap<(Digest, String), Option<u64>>>,
 }
 
 /// What a task reports.
@@ -111,19 +111,21 @@ impl Context<'_> {
     }
 
     /// What this run knows of a big JSON companion: `None` where it was not looked into yet, or is not good.
-    pub fn companion(&self, digest: &Digest) -> Option<Option<u64>> {
-        self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(digest).copied()
+    pub fn companion(&self, digest: Digest, file: &RelPath) -> Option<Option<u64>> {
+        let known = self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.get(&(digest, file.file_name().to_owned())).copied()
     }
 
     /// Is there a good one of this size?
     pub fn knows_companion_of(&self, size: u64) -> bool {
         let known = self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.keys().any(|digest| digest.size() == size)
+        known.keys().any(|(digest, _)| digest.size() == size)
     }
 
     /// Remembers that a JSON companion is good.
-    pub fn found_good(&self, digest: Digest, tokens: Option<u64>) {
-        self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, tokens);
+    pub fn found_good(&self, digest: Digest, file: &RelPath, tokens: Option<u64>) {
+        let mut known = self.companions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.insert((digest, file.file_name().to_owned()), tokens);
     }
 
     /// Remembers that this run wrote a blob.
