@@ -21,6 +21,8 @@ pub enum Status {
     Failed,
     /// It was not run, as something before it failed or the run was cancelled.
     Skipped,
+    /// Another machine has the result, and it was left there.
+    Remote,
 }
 
 /// Which way something goes.
@@ -152,6 +154,13 @@ pub enum Event {
         /// How many parts are known.
         count: usize,
     },
+    /// All is built, and results are still on their way to the remote cache.
+    Uploading {
+        /// Results that are left.
+        left: usize,
+        /// Bytes that were sent so far.
+        bytes: u64,
+    },
     /// Something worth telling that is not a finding: a degraded cache, a lock that is waited for.
     Notice {
         /// The text.
@@ -202,9 +211,45 @@ pub enum Event {
         cache_hits: u64,
         /// Task results not found in the cache.
         cache_misses: u64,
+        /// Packages that the remote cache has and that were left there.
+        left_there: usize,
+        /// Packed bytes that the local cache had.
+        bytes_saved: u64,
+        /// Milliseconds that making them took when they were made.
+        saved_ms: u64,
+        /// What was asked of the remote cache, where there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remote: Option<RemoteUse>,
         /// Milliseconds in all.
         took_ms: u64,
     },
+}
+
+/// What was asked of a remote cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RemoteUse {
+    /// How it was used in the end: `read-only (pull request)`, `off: after 3 failures`.
+    pub mode: String,
+    /// Results that it had.
+    pub hits: u64,
+    /// Results that it had not, or not whole.
+    pub misses: u64,
+    /// Calls that failed, and answers that were wrong.
+    pub errors: u64,
+    /// Results that were sent to it.
+    pub sent: u64,
+    /// Experts that its workers packed.
+    pub executed: u64,
+    /// Experts that a worker was to pack, and that were packed here after all.
+    pub fell_back: u64,
+    /// Round trips.
+    pub calls: u64,
+    /// Bytes received.
+    pub bytes_down: u64,
+    /// Bytes sent.
+    pub bytes_up: u64,
+    /// Milliseconds that making what it had took when it was made.
+    pub saved_ms: u64,
 }
 
 /// A member of a package, for reports.

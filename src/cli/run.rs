@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 use crate::cli::args::{Cli, Color, Verb, with_verb};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::{build, cache, experts, package, packages, repo, state};
+use crate::cli::verbs::{build, cache, experts, package, packages, remote_task, repo, state};
 use crate::cli::{exit, out};
 
 /// Runs `expert-build`.
@@ -93,6 +93,7 @@ fn run(cli: Cli, settings: &Settings) -> Result<u8> {
         Verb::Explain(args) => repo::explain(&args, settings),
         Verb::Schema(args) => repo::schema(&args),
         Verb::Completions(args) => repo::completions(&args),
+        Verb::RemoteTask(args) => remote_task::remote_task(&args, settings),
         Verb::Man(args) => repo::man(&args, settings),
     }
 }

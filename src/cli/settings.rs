@@ -10,6 +10,7 @@ use anstream::ColorChoice;
 
 use crate::base::{Error, Result};
 use crate::cli::args::{Color, Global, MessageFormat};
+use crate::ops::remote::Ci;
 use crate::ops::workspace::Setup;
 use crate::spec::Request;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub columns: Option<usize>,
     /// Does GitHub Actions run this?
     pub github: bool,
+    /// May no other machine be spoken to?
+    pub offline: bool,
     profile: Option<String>,
     cache_dir: Option<PathBuf>,
 }
@@ -52,6 +55,7 @@ impl Settings {
             progress: terminal && !json && !global.quiet && !is_set("CI"),
             columns: console::columns().filter(|_| terminal),
             github: is_set("GITHUB_ACTIONS"),
+            offline: global.offline || is_set("EXPERT_BUILD_OFFLINE"),
             quiet: global.quiet,
             verbose: global.verbose,
             json,
@@ -85,7 +89,42 @@ impl Settings {
             config_dir: folder("config", directories::ProjectDirs::config_dir),
             cache_dir: named.unwrap_or_else(|| folder("cache", directories::ProjectDirs::cache_dir)),
             request,
+            offline: self.offline,
+            ci: ci(&self.env),
+            program: std::env::current_exe().ok(),
         }
+    }
+}
+
+/// What CI systems say by their variables. GitHub, GitLab, Azure, Buildkite, CircleCI, Travis, AppVeyor, Bitbucket, Cirrus,
+/// Drone, Woodpecker and Jenkins name the pull request that they run for.
+fn ci(env: &BTreeMap<String, String>) -> Ci {
+    const NUMBERS: [&str; 11] = [
+        "CI_MERGE_REQUEST_ID",
+        "CI_MERGE_REQUEST_IID",
+        "SYSTEM_PULLREQUEST_PULLREQUESTID",
+        "BUILDKITE_PULL_REQUEST",
+        "CIRCLE_PULL_REQUEST",
+        "TRAVIS_PULL_REQUEST",
+        "APPVEYOR_PULL_REQUEST_NUMBER",
+        "BITBUCKET_PR_ID",
+        "CIRRUS_PR",
+        "DRONE_PULL_REQUEST",
+        "CHANGE_ID",
+    ];
+    let value = |name: &str| env.get(name).map(String::as_str).filter(|value| !matches!(*value, "" | "false" | "0"));
+    let numbered = NUMBERS.iter().any(|name| value(name).is_some());
+    let event = ["GITHUB_EVENT_NAME", "CI_PIPELINE_EVENT", "BUILD_REASON"].iter().filter_map(|name| value(name));
+    let is_request = |event: &str| {
+        let event = event.to_ascii_lowercase().replace('_', "");
+        event.starts_with("pullrequest") || event.starts_with("mergerequest")
+    };
+    match event.map(is_request).any(|is| is) || numbered {
+        true => Ci::PullRequest,
+        false if ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD"].iter().any(|name| value(name).is_some()) => {
+            Ci::Branch
+        }
+        false => Ci::None,
     }
 }
 
@@ -130,5 +169,30 @@ mod console {
     /// Its columns.
     pub(super) fn columns() -> Option<usize> {
         rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|size| usize::from(size.ws_col)).filter(|c| *c > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ci, ci};
+
+    #[test]
+    fn ci_systems_say_for_whom_they_run() {
+        let of = |pairs: &[(&str, &str)]| ci(&pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
+        assert_eq!(of(&[]), Ci::None);
+        assert_eq!(of(&[("CI", "false")]), Ci::None);
+        assert_eq!(of(&[("CI", "true")]), Ci::Branch);
+        assert_eq!(of(&[("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "push")]), Ci::Branch);
+        assert_eq!(of(&[("CI", "true"), ("TRAVIS_PULL_REQUEST", "false")]), Ci::Branch);
+        for (name, value) in [
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_EVENT_NAME", "pull_request_target"),
+            ("CI_MERGE_REQUEST_ID", "17"),
+            ("BUILD_REASON", "PullRequest"),
+            ("TRAVIS_PULL_REQUEST", "12"),
+            ("CI_PIPELINE_EVENT", "pull_request"),
+        ] {
+            assert_eq!(of(&[("CI", "true"), (name, value)]), Ci::PullRequest, "{name}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
 use crate::engine::key::KeyText;
 use crate::engine::record::PackageResult;
+use crate::engine::remote::Taken;
 use crate::engine::survey::{SourceFile, Survey};
 use crate::engine::target::Target;
 use crate::engine::tasks::facts::Facts;
@@ -66,6 +67,8 @@ pub struct Open {
     pub facts: OnceLock<Facts>,
     /// Set where the cache has every package and what was found when they were made: nothing is read.
     pub vouched: OnceLock<()>,
+    /// What another machine had of it, where one was asked.
+    pub remote: OnceLock<Taken>,
 }
 
 /// What the tasks of one package leave for each other.
@@ -154,6 +157,7 @@ impl Job {
             found: Mutex::new(survey.found.clone()),
             facts: OnceLock::new(),
             vouched: OnceLock::new(),
+            remote: OnceLock::new(),
             previous,
             survey,
         }
@@ -240,6 +244,11 @@ pub struct Finished {
 }
 
 impl PackageSlot {
+    /// Was something put in its place?
+    pub fn is_built(&self) -> bool {
+        !self.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+    }
+
     /// The manifest as it goes into the package: the signed one where there is a key, and no other then.
     pub fn manifest(&self, target: &Target) -> Result<&Composed> {
         let made = if target.signer.is_some() { self.signed.get() } else { self.composed.get() };

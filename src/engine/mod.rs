@@ -31,6 +31,9 @@
 //!   file.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
 //!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
+//! * **Another machine is asked last and believed in nothing.** What no local cache has may come from a remote one, or from
+//!   its workers ([`remote`]): packed bytes only, and only once they were proven to be the source that lies here. For that a big
+//!   file is read for its hashes before anything is asked, and again if it must be packed after all.
 //! * **A signed package is made where the key is.** Signing is a task of its own, between manifest and archive, and is
 //!   never answered by the cache: a signed package's result keeps what it was made of, never its bytes.
 //!
@@ -43,6 +46,7 @@
 //! | file: SHA-256, segment table, scan of values | `results/` by [file key](key::KeyText::file) | [`tasks::hash`] | read and compressed again |
 //! | hint: "a file of this size and these samples was packed" | `results/` by size and samples | [`tasks::hash`] | one reading more, or one less |
 //! | settings, as text | `results/` by their hash | [`explain`] | a change is noticed but not named |
+//! | SHA-256 of packed bytes: their name on another machine | `results/` by their digest | [`remote::uploads`] | reckoned again |
 //! | packed bytes of a file | `blobs/` by digest | [`tasks::assemble`] | compressed again |
 //! | manifest, small files, findings | memory, while the [`job`] is open | the job's tasks | – |
 //!
@@ -71,6 +75,7 @@ pub mod limits;
 pub mod plan;
 pub mod pool;
 pub mod record;
+pub mod remote;
 pub mod schedule;
 pub mod scratch;
 pub mod stream;

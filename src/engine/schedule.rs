@@ -14,6 +14,7 @@ use crate::base::{Diagnostic, Error, Event, Result};
 use crate::engine::job::Job;
 use crate::engine::plan::{Plan, Task};
 use crate::engine::pool::{Next, Pool};
+use crate::engine::remote;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::{Context, Done, archive, compose, hash, sign, validate};
 
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub restored: usize,
     /// Packages whose bytes were there already.
     pub unchanged: usize,
+    /// Packages that another machine has, which was enough to know.
+    pub left_there: usize,
     /// Errors, by job.
     pub failed: BTreeMap<usize, Error>,
     /// Jobs that were not finished because of others' failures or because the run was stopped.
@@ -63,7 +66,7 @@ pub fn run(
     let pool = context.pool;
     std::thread::scope(|scope| {
         let _closing = Closing(pool);
-        for thread in 0..pool.threads() {
+        for thread in 0..pool.all_threads() {
             let sender = sender.clone();
             std::thread::Builder::new()
                 .name(format!("worker-{thread}"))
@@ -133,10 +136,19 @@ fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch
             if open.vouched.get().is_some() || open.packages.is_empty() {
                 return Ok(Done::new(Status::Cached));
             }
-            hash::big(slot, packages.then_some(job.target.codec), context, scratch)
+            match context.remote.filter(|link| packages && link.asks() && !context.force) {
+                Some(_) => hash::first_reading(slot, job.target.codec, context, scratch),
+                None => hash::big(slot, packages.then_some(job.target.codec), context, scratch),
+            }
         }
         Task::Headers { .. } => validate::headers(job, &open, context, scratch),
-        Task::Contents { .. } => validate::contents(job, &open),
+        Task::Contents { .. } => {
+            let mut done = validate::contents(job, &open)?;
+            if packages && open.vouched.get().is_none() {
+                remote::take(job, &open, context, scratch, &mut done)?;
+            }
+            Ok(done)
+        }
         Task::Compose { package, .. } => compose::compose(job, &open, package, context),
         Task::Sign { package, .. } => sign::sign(job, &open, package),
         Task::Archive { package, .. } => archive::archive(job, &open, package, context, scratch),
@@ -298,6 +310,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                     match done.status {
                         Status::Unchanged => self.outcome.unchanged += 1,
                         Status::Cached => self.outcome.restored += 1,
+                        Status::Remote => self.outcome.left_there += 1,
                         _ => self.outcome.built += 1,
                     }
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::segment::{Codec, Packer};
+use crate::format::segment_reader::SegmentReader;
 
 /// Tables and buffers of one thread.
 #[derive(Default)]
@@ -10,6 +11,8 @@ pub struct Scratch {
     packers: BTreeMap<Codec, Packer>,
     /// A buffer for whoever needs one now.
     pub buffer: Vec<u8>,
+    /// Unpacks what another machine packed.
+    pub reader: SegmentReader,
 }
 
 impl Scratch {

@@ -233,13 +233,13 @@ fn wait_for(shared: &Shared, number: u64) -> Result<()> {
 }
 
 /// The chaining value of a chunk: a subtree of BLAKE3's tree, as chunks are 1,024 of its leaves and lie at multiples.
-fn subtree(bytes: &[u8], at: u64) -> [u8; 32] {
+pub fn subtree(bytes: &[u8], at: u64) -> [u8; 32] {
     use blake3::hazmat::HasherExt as _;
     blake3::Hasher::new().set_input_offset(at).update(bytes).finalize_non_root()
 }
 
 /// The root of the tree over the chunks' chaining values: the left side of every node is a full power of two.
-fn root(chaining: &[[u8; 32]], length: u64) -> [u8; 32] {
+pub fn root(chaining: &[[u8; 32]], length: u64) -> [u8; 32] {
     use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
     fn node(values: &[[u8; 32]]) -> [u8; 32] {
         match values {

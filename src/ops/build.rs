@@ -9,19 +9,20 @@ use std::time::Instant;
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
 use crate::engine::freshness::{Verdict, look};
-use crate::engine::job::{Finished, Job};
+use crate::engine::job::{Finished, Job, Open, PackageSlot};
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
+use crate::engine::remote::give;
 use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::due::{self, Due};
 use crate::ops::history::History;
 use crate::ops::memo::Memo;
+use crate::ops::remote::Used;
 use crate::ops::workspace::Workspace;
-use crate::ops::{cache, copies, locked, provenance, requirements};
-use crate::spec::OnError;
+use crate::ops::{cache, copies, locked, provenance, remote, requirements};
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -43,6 +44,8 @@ pub struct Options {
     pub check: bool,
     /// Write beside each package what it was made of, signed.
     pub provenance: bool,
+    /// Packages must be written: it is not enough that a remote cache has them.
+    pub whole: bool,
 }
 
 /// What became of a run.
@@ -54,6 +57,8 @@ pub struct Report {
     pub restored: usize,
     /// Packages that were up to date, or whose bytes did not change.
     pub fresh: usize,
+    /// Packages that the remote cache has and that were left there.
+    pub left_there: usize,
     /// Experts checked (with `check`).
     pub checked: usize,
     /// Experts that are stale, why, and what a build would do (with `dry_run` and `frozen`).
@@ -86,6 +91,18 @@ pub fn build(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
+    build_each(workspace, chosen, options, cancel, observer, &mut |_, _| Ok(()))
+}
+
+/// The same; `each` sees every expert that is finished while all that is held of it is there.
+pub(crate) fn build_each(
+    workspace: &Workspace,
+    chosen: &[usize],
+    options: &Options,
+    cancel: &AtomicBool,
+    observer: &mut dyn Observer,
+    each: &mut dyn FnMut(&Job, &Open) -> Result<()>,
+) -> Result<Report> {
     let started = now();
     let targets = workspace.targets(chosen)?;
     if options.provenance {
@@ -95,7 +112,6 @@ pub fn build(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
-    remote(workspace, observer)?;
     let lock = locked::needed(workspace, &targets, options.locked)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
@@ -138,7 +154,7 @@ pub fn build(
     }
     if !report.failed.is_empty() && !options.keep_going {
         report.skipped = jobs.iter().map(Job::name).collect();
-        finish(observer, &report, &schedule::Outcome::default(), started);
+        finish(observer, &report, &schedule::Outcome::default(), &Used::None, started);
         return Ok(report);
     }
     let surveyed = survey(&jobs, options.jobs);
@@ -177,15 +193,19 @@ pub fn build(
                 Some(due) => report.stale.push(due),
             }
         }
-        finish(observer, &report, &schedule::Outcome::default(), started);
+        finish(observer, &report, &schedule::Outcome::default(), &Used::None, started);
         return Ok(report);
     }
     if !options.check {
         tidy(&jobs);
     }
-    let pool = Pool::new(options.jobs, cancel);
+    let used =
+        if options.check || plan.is_empty() { Used::None } else { remote::of(workspace, options.whole, observer)? };
+    let link = used.link();
+    let pool = Pool::with_away(options.jobs, link.map_or(0, |link| link.policy.away), cancel);
     let context = Context {
         cache: &workspace.cache,
+        remote: link,
         pool: &pool,
         force: options.force,
         provenance: options.provenance,
@@ -204,7 +224,12 @@ pub fn build(
         let memo = Memo { warnings, ..Memo::of(&open.survey) };
         let memo = [memo.encode(), History::of(job, &open).encode()].join(&b'\n');
         memos.insert(job.target.key().to_owned(), memo.clone());
-        if !options.check {
+        each(job, &open)?;
+        if let Some(link) = link {
+            give(job, &open, link, &|| pool.is_cancelled())?;
+        }
+        // What was left on another machine is looked for again next time.
+        if !options.check && open.packages.iter().all(PackageSlot::is_built) {
             let text = job.target.fingerprint_text();
             // It is told apart by its hash, so once is enough; without it a change is still noticed, only not named.
             if settings.insert(text.key()) && workspace.cache.put_result(text.key(), text.as_str().as_bytes()).is_err()
@@ -244,18 +269,21 @@ pub fn build(
             report.forgotten = Some(e);
         }
     }
+    let drained = used.drain(&|| outcome.is_err() || pool.is_cancelled(), observer);
     let mut outcome = outcome?;
-    cache::after_build(workspace, &outcome, observer);
+    drained?;
+    cache::after_build(workspace, &outcome, used.counters(), observer);
     report.built = outcome.built;
     report.restored = outcome.restored;
     report.fresh += outcome.unchanged;
+    report.left_there = outcome.left_there;
     report.checked = outcome.finished.len() - failed_late;
     report.warnings += outcome.warnings;
     for (job, error) in std::mem::take(&mut outcome.failed) {
         report.failed.push((jobs[job].name(), error));
     }
     report.skipped.extend(outcome.skipped.iter().map(|job| jobs[*job].name()));
-    finish(observer, &report, &outcome, started);
+    finish(observer, &report, &outcome, &used, started);
     Ok(report)
 }
 
@@ -271,21 +299,7 @@ pub fn outputs(workspace: &Workspace, chosen: &[usize]) -> Result<Vec<(PathBuf, 
     Ok(outputs)
 }
 
-/// This version speaks to no remote cache; an Expertfile that names one is told so, as gravely as it asks for.
-fn remote(workspace: &Workspace, observer: &mut dyn Observer) -> Result<()> {
-    let Some(remote) = &workspace.repo.cache.remote else { return Ok(()) };
-    let message = format!(
-        "`[cache.remote]` names `{}`, but this version speaks to no remote cache: results stay on this machine",
-        remote.url.value.0
-    );
-    if remote.on_error.value == OnError::Fail {
-        return Err(Error::Network { message, source: None });
-    }
-    observer.on(&Event::Notice { message });
-    Ok(())
-}
-
-fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, started: Instant) {
+fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outcome, used: &Used, started: Instant) {
     observer.on(&Event::RunFinish {
         checked: report.checked,
         built: report.built,
@@ -297,6 +311,10 @@ fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outc
         not_repeated: report.not_repeated,
         cache_hits: outcome.hits,
         cache_misses: outcome.misses,
+        left_there: report.left_there,
+        bytes_saved: outcome.bytes_saved,
+        saved_ms: outcome.saved_us / 1000,
+        remote: used.figures(),
         took_ms: started.elapsed().as_millis() as u64,
     });
 }

@@ -10,9 +10,10 @@ use crate::base::{Error, Event, Result};
 use crate::engine::freshness::in_parallel;
 use crate::engine::record;
 use crate::engine::schedule::Outcome;
+use crate::ops::remote;
 use crate::ops::workspace::Workspace;
 use crate::spec::Age;
-use crate::store::counters::Counters;
+use crate::store::counters::{Counters, RemoteCounters};
 pub use crate::store::gc::Collected;
 use crate::store::gc::{self, Entry, Held, Kind, Limits, Total};
 use crate::store::{LocalCache, fs};
@@ -49,8 +50,20 @@ pub struct Stats {
     pub bytes_saved: u64,
     /// Seconds of work that this would have taken.
     pub seconds_saved: f64,
+    /// The remote cache.
+    pub remote: RemoteStats,
     /// Seconds since 1970 when this counting began; 0 where nothing was counted yet.
     pub since: i64,
+}
+
+/// What remote caches did for builds with this cache.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RemoteStats {
+    /// How a build would use the one that is set now; none where there is none.
+    pub mode: Option<String>,
+    /// What they did.
+    #[serde(flatten)]
+    pub counted: RemoteCounters,
 }
 
 /// What to collect, where it differs from the Expertfile.
@@ -100,6 +113,7 @@ pub fn stats(workspace: &Workspace) -> Result<Stats> {
         misses: counted.misses,
         bytes_saved: counted.bytes_saved,
         seconds_saved: counted.saved_us as f64 / 1e6,
+        remote: RemoteStats { mode: remote::intended(workspace), counted: counted.remote },
         since: counted.since,
     })
 }
@@ -156,7 +170,7 @@ pub fn path(workspace: &Workspace) -> PathBuf {
 
 /// Counts what the cache did for a build and, at most once a day, collects what is over the limits. A build that asked
 /// the cache for nothing costs nothing. A cache that cannot be written to is no reason to fail.
-pub fn after_build(workspace: &Workspace, outcome: &Outcome, observer: &mut dyn Observer) {
+pub fn after_build(workspace: &Workspace, outcome: &Outcome, remote: RemoteCounters, observer: &mut dyn Observer) {
     let (hits, misses) = (outcome.hits, outcome.misses);
     if hits + misses == 0 {
         return;
@@ -164,7 +178,7 @@ pub fn after_build(workspace: &Workspace, outcome: &Outcome, observer: &mut dyn 
     let cache = &workspace.cache;
     cache.note_repo(&workspace.root);
     let (bytes_saved, saved_us) = (outcome.bytes_saved, outcome.saved_us);
-    let done = Counters { builds: 1, hits, misses, bytes_saved, saved_us, since: 0 }.add_to(cache);
+    let done = Counters { builds: 1, hits, misses, bytes_saved, saved_us, remote, since: 0 }.add_to(cache);
     match done.and_then(|()| collect_behind(workspace)) {
         Ok(Some(collected)) if collected.removed.files + collected.dropped.files > 0 => {
             let bytes = collected.removed.bytes + collected.dropped.bytes;

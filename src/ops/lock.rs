@@ -40,7 +40,8 @@ pub fn lock(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<(Report, Option<Written>)> {
-    let report = build(workspace, chosen, &Options { locked: false, ..options.clone() }, cancel, observer)?;
+    let report =
+        build(workspace, chosen, &Options { locked: false, whole: true, ..options.clone() }, cancel, observer)?;
     if !report.failed.is_empty() || !report.skipped.is_empty() || options.dry_run || options.frozen || options.check {
         return Ok((report, None));
     }

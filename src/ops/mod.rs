@@ -32,6 +32,8 @@ pub mod pull;
 pub mod push;
 #[cfg(feature = "oci")]
 pub mod reach;
+pub mod remote;
+pub mod remote_task;
 pub mod repro;
 pub mod requirements;
 pub mod sign;

@@ -8,10 +8,11 @@ use crate::base::{Error, RelPath, Result};
 use crate::engine::target::Target;
 use crate::format::signature::PrivateKey;
 use crate::ops::keygen;
+use crate::ops::remote::Ci;
 use crate::ops::verify::Trusted;
 use crate::spec::expertfile::CacheDir;
 use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
-use crate::store::{DiskFolder, LocalCache, fs};
+use crate::store::{DiskFolder, LocalCache, Remote, fs};
 
 /// What the caller knows of the machine: the library itself reads no environment.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,12 @@ pub struct Setup {
     pub cache_dir: PathBuf,
     /// Flags, variables and profile.
     pub request: Request,
+    /// May no other machine be spoken to?
+    pub offline: bool,
+    /// What CI says of the run.
+    pub ci: Ci,
+    /// This program, for workers to run.
+    pub program: Option<PathBuf>,
 }
 
 /// A repo on this machine.
@@ -42,6 +49,9 @@ pub struct Workspace {
     pub standing: Option<RelPath>,
     /// The one file that the package shall be written to, whatever its name.
     pub output: Option<PathBuf>,
+    /// A remote cache that the caller speaks to in a way of its own, instead of the one at `[cache.remote] url`; how it is used
+    /// is still what `[cache.remote]` says.
+    pub connected: Option<Arc<dyn Remote>>,
     setup: Setup,
 }
 
@@ -57,11 +67,17 @@ impl Workspace {
     /// The one expert in this folder, as if there were no Expertfile.
     pub fn bare(setup: Setup, folder: &Path) -> Result<Self> {
         let setup = with_user_config(setup)?;
-        let repo = crate::spec::resolve(&Bare(DiskFolder::new(folder)), &setup.request)?;
+        let repo = crate::spec::resolve(&Given(DiskFolder::new(folder), None), &setup.request)?;
         let mut workspace = Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)?;
         // What is packaged without the Expertfile must not look like a change of settings to a build with it.
         workspace.index.set_file_name("package.index");
         Ok(workspace)
+    }
+
+    /// The one expert in this folder, with this text for its Expertfile.
+    pub fn given(setup: Setup, folder: &Path, expertfile: &str) -> Result<Self> {
+        let repo = crate::spec::resolve(&Given(DiskFolder::new(folder), Some(expertfile.to_owned())), &setup.request)?;
+        Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)
     }
 
     fn of(setup: Setup, directory: PathBuf, root: PathBuf, repo: Repo) -> Result<Self> {
@@ -74,6 +90,7 @@ impl Workspace {
             repo,
             standing,
             output: None,
+            connected: None,
             setup,
         };
         if let CacheDir::At(path) = &workspace.repo.cache.dir.value {
@@ -155,7 +172,28 @@ impl Workspace {
         })
     }
 
-    fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
+    /// May no other machine be spoken to?
+    pub fn offline(&self) -> bool {
+        self.setup.offline
+    }
+
+    /// What CI says of the run.
+    pub fn ci(&self) -> Ci {
+        self.setup.ci
+    }
+
+    /// This program, where it is known.
+    pub fn program(&self) -> Option<PathBuf> {
+        self.setup.program.clone()
+    }
+
+    /// A variable of the environment that is set, and not to nothing.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.setup.request.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A path outside of packages, on this machine.
+    pub fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
         path.resolve(&self.places()).ok_or_else(|| no_home(path))
     }
 
@@ -348,16 +386,16 @@ impl Folder for DiskFolder {
     }
 }
 
-/// A folder whose Expertfile does not count.
-struct Bare(DiskFolder);
+/// A folder whose Expertfile does not count: instead of it there is another text, or none.
+struct Given(DiskFolder, Option<String>);
 
-impl Folder for Bare {
+impl Folder for Given {
     fn read(&self, path: &RelPath) -> Result<Option<String>> {
-        if path.as_str() == expertfile::NAME { Ok(None) } else { self.0.read(path) }
+        if path.as_str() == expertfile::NAME { Ok(self.1.clone()) } else { self.0.read(path) }
     }
 
     fn is_file(&self, path: &RelPath) -> Result<bool> {
-        if path.as_str() == expertfile::NAME { Ok(false) } else { self.0.is_file(path) }
+        if path.as_str() == expertfile::NAME { Ok(self.1.is_some()) } else { self.0.is_file(path) }
     }
 
     fn is_dir(&self, path: &RelPath) -> Result<bool> {

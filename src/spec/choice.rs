@@ -56,3 +56,17 @@ words! { OnError, "warn",
     "warn" => OnError::Warn, "A warning is shown and the build goes on without it.";
     "fail" => OnError::Fail, "The build fails.";
 }
+
+/// Which packages of a remote cache are written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Download {
+    /// All of them.
+    All,
+    /// None: it is enough to know that it has them.
+    Minimal,
+}
+
+words! { Download, "all",
+    "all" => Download::All, "Packages are fetched and written.";
+    "minimal" => Download::Minimal, "Packages that the remote cache has are told, not written.";
+}

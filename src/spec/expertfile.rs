@@ -11,9 +11,10 @@ use crate::base::suggest;
 use crate::base::{Diagnostic, Level, Preset, RelPath, codes, codes::repo};
 use crate::spec::age::Age;
 use crate::spec::amount::{Growth, Size};
-use crate::spec::choice::{Compression, OnError, Sign, Write};
+use crate::spec::choice::{Compression, Download, OnError, Sign, Write};
 use crate::spec::glob::Glob;
 use crate::spec::host_path::{Base, EnvName, HostPath, KeySource};
+use crate::spec::number::{Count, Seconds};
 use crate::spec::origin::{Origin, Section, Setting, Source};
 use crate::spec::read::{Key, Reader, Slot, Table, table};
 use crate::spec::template::Template;
@@ -142,7 +143,7 @@ table! {
 table! {
     /// A cache on another machine.
     pub struct RemoteTable in |_| None;
-    /// Its address: grpc://, grpcs://, http:// or https://.
+    /// Its address: grpc://, grpcs://, http:// or https://; "off" uses none.
     url "url": Option<Setting<Url>>,
     /// The name of the instance on the server.
     instance "instance": Option<Setting<String>>,
@@ -154,6 +155,26 @@ table! {
     on_error "on-error": Option<Setting<OnError>>,
     /// Headers of each request: a text, or { env = "NAME", prefix = "Bearer " }.
     headers "headers": BTreeMap<String, Setting<Header>>,
+    /// A PEM file of certificates that count beside those of the system when the server is checked.
+    ca "ca": Option<Setting<HostPath>>,
+    /// A PEM file of the certificate that this machine shows to the server.
+    client_cert "client-cert": Option<Setting<HostPath>>,
+    /// The private key of that certificate: a PEM file, or { env = "NAME" } for a variable that holds the PEM text.
+    client_key "client-key": Option<Setting<KeySource>>,
+    /// How long to wait for an answer, such as "30s"; for streams, how long nothing may come. Default: 30s.
+    timeout "timeout": Option<Setting<Seconds>>,
+    /// A word that keeps results apart from those of others on the same server.
+    namespace "namespace": Option<Setting<String>>,
+    /// What becomes of packages that it has: all are written, or minimal, which only tells of them. Default: all.
+    download "download": Option<Setting<Download>>,
+    /// Have its workers pack experts? Default: false.
+    exec "exec": Option<Setting<bool>>,
+    /// How many experts its workers pack at once. Default: 16.
+    jobs "jobs": Option<Setting<Count>>,
+    /// The program that its workers run, linked statically. Default: this one.
+    exec_binary "exec-binary": Option<Setting<HostPath>>,
+    /// What its workers must be, by the names that the server knows: { OSFamily = "linux" }.
+    platform "platform": BTreeMap<String, Setting<String>>,
 }
 
 table! {
@@ -294,10 +315,18 @@ impl Value for CacheDir {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url(pub String);
 
+impl Url {
+    /// Instead of an address: none is used.
+    pub const OFF: &'static str = "off";
+}
+
 impl Value for Url {
     const EXPECTED: &'static str = "an address (a string)";
 
     fn from_text(text: &str, _: &Base) -> Result<Self, Fault> {
+        if text == Self::OFF {
+            return Ok(Self(text.to_owned()));
+        }
         let host = text.split_once("://").filter(|(s, _)| ["grpc", "grpcs", "http", "https"].contains(s));
         let authority = host.map_or("", |(_, rest)| rest.split('/').next().unwrap_or(""));
         if authority.contains('@') {
@@ -305,7 +334,7 @@ impl Value for Url {
         }
         if authority.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(Fault::new(format!("`{text}` is not the address of a cache"))
-                .help("an address begins with `grpc://`, `grpcs://`, `http://` or `https://`"));
+                .help("an address begins with `grpc://`, `grpcs://`, `http://` or `https://`; `off` uses none"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -315,7 +344,7 @@ impl Value for Url {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(grpcs?|https?)://[^/@\\s]+", "examples": ["grpcs://cache.example.com"] })
+        json_schema!({ "type": "string", "pattern": "^((grpcs?|https?)://[^/@\\s]+|off$)", "examples": ["grpcs://cache.example.com"] })
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::base::{Diagnostic, RelPath, codes::repo};
 use crate::format::segment::{Codec, Compression};
-use crate::spec::choice::{OnError, Sign, Write};
+use crate::spec::choice::{Download, OnError, Sign, Write};
 use crate::spec::expert::{Expert, List};
 use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, Settings, Url};
 use crate::spec::host_path::{HostPath, KeySource};
+use crate::spec::number::{Count, Seconds};
 use crate::spec::origin::{Origin, Setting};
 use crate::spec::value::Models;
 use crate::spec::{Age, Size};
@@ -143,6 +144,26 @@ pub struct Remote {
     pub on_error: Setting<OnError>,
     /// Headers of each request, lower case.
     pub headers: BTreeMap<String, Setting<Header>>,
+    /// Certificates that count beside those of the system.
+    pub ca: Option<Setting<HostPath>>,
+    /// The certificate that this machine shows.
+    pub client_cert: Option<Setting<HostPath>>,
+    /// The private key of that.
+    pub client_key: Option<Setting<KeySource>>,
+    /// How long to wait for an answer.
+    pub timeout: Setting<Seconds>,
+    /// Keeps results apart from those of others; may be empty.
+    pub namespace: Setting<String>,
+    /// Which packages are written here.
+    pub download: Setting<Download>,
+    /// Do its workers pack experts?
+    pub exec: Setting<bool>,
+    /// How many at once.
+    pub jobs: Setting<Count>,
+    /// The program that workers run; `None` is this one.
+    pub exec_binary: Option<Setting<HostPath>>,
+    /// What workers must be.
+    pub platform: BTreeMap<String, Setting<String>>,
 }
 
 impl Cache {
@@ -163,14 +184,41 @@ impl Cache {
             }
             headers.entry(name.to_ascii_lowercase()).or_insert_with(|| value.clone());
         }
-        let remote = first(layers, |c| &c.remote.url).map(|url| Remote {
+        let mut platform: BTreeMap<String, Setting<String>> = BTreeMap::new();
+        for (name, value) in layers.iter().flat_map(|layer| &layer.remote.platform) {
+            platform.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        let url = first(layers, |c| &c.remote.url).filter(|url| url.value.0 != Url::OFF);
+        let remote = url.map(|url| Remote {
             url,
             instance: first(layers, |c| &c.remote.instance).unwrap_or(Setting::built_in(String::new())),
             read: first(layers, |c| &c.remote.read).unwrap_or(Setting::built_in(true)),
             write: first(layers, |c| &c.remote.write).unwrap_or(Setting::built_in(Write::Ci)),
             on_error: first(layers, |c| &c.remote.on_error).unwrap_or(Setting::built_in(OnError::Warn)),
             headers,
+            ca: first(layers, |c| &c.remote.ca),
+            client_cert: first(layers, |c| &c.remote.client_cert),
+            client_key: first(layers, |c| &c.remote.client_key),
+            timeout: first(layers, |c| &c.remote.timeout).unwrap_or(Setting::built_in(Seconds(30))),
+            namespace: first(layers, |c| &c.remote.namespace).unwrap_or(Setting::built_in(String::new())),
+            download: first(layers, |c| &c.remote.download).unwrap_or(Setting::built_in(Download::All)),
+            exec: first(layers, |c| &c.remote.exec).unwrap_or(Setting::built_in(false)),
+            jobs: first(layers, |c| &c.remote.jobs).unwrap_or(Setting::built_in(Count(16))),
+            exec_binary: first(layers, |c| &c.remote.exec_binary),
+            platform,
         });
+        if let Some(Remote { client_cert, client_key, .. }) = &remote {
+            let help = "`client-cert` and `client-key` go together";
+            match (client_cert, client_key) {
+                (Some(cert), None) => {
+                    found.push(cert.finding(&repo::EXPERTFILE_VALUE, "there is no `client-key`").help(help))
+                }
+                (None, Some(key)) => {
+                    found.push(key.finding(&repo::EXPERTFILE_VALUE, "there is no `client-cert`").help(help))
+                }
+                _ => {}
+            }
+        }
         let cache = Self {
             dir: first(layers, |c| &c.dir).unwrap_or(Setting::built_in(CacheDir::Auto)),
             max_size: first(layers, |c| &c.max_size).unwrap_or(Setting::built_in(Size(20 << 30))),

@@ -12,6 +12,7 @@ pub mod init;
 pub mod layers;
 pub mod lock;
 pub mod members;
+pub mod number;
 pub mod origin;
 pub mod profiles;
 pub mod read;
@@ -28,7 +29,7 @@ use crate::base::{RelPath, Result};
 
 pub use age::Age;
 pub use amount::{Growth, Size};
-pub use choice::{Compression, OnError, Sign, Write};
+pub use choice::{Compression, Download, OnError, Sign, Write};
 pub use expert::{Expert, Naming};
 pub use expertfile::Expertfile;
 pub use glob::{Glob, Globs};
@@ -40,7 +41,7 @@ pub use request::{Flag, Request};
 pub use resolve::{Repo, resolve};
 pub use schema::schema;
 pub use select::select;
-pub use show::{Row, show};
+pub use show::{Row, recipe, show};
 pub use template::{Template, slug};
 pub use trust::TrustedKey;
 

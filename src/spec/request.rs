@@ -92,7 +92,7 @@ fn set(layer: &mut ProfileTable, key: &str, value: &str, origin: &Origin, place:
 pub fn variables() -> Vec<(String, String)> {
     let top = Settings::keys().into_iter().filter(|key| !matches!(key.name, "model" | "lints"));
     let cache = CacheTable::keys().into_iter().filter(|key| key.name != "remote");
-    let remote = RemoteTable::keys().into_iter().filter(|key| key.name != "headers");
+    let remote = RemoteTable::keys().into_iter().filter(|key| !matches!(key.name, "headers" | "platform"));
     let keys = top
         .map(|key| key.name.to_owned())
         .chain(["lints.preset".to_owned()])

@@ -109,6 +109,18 @@ fn cache_rows(cache: &Cache) -> Vec<Row> {
     for (name, header) in &remote.headers {
         rows.set(&format!("headers.{}", key_text(name)), header);
     }
+    rows.may("ca", remote.ca.as_ref());
+    rows.may("client-cert", remote.client_cert.as_ref());
+    rows.may("client-key", remote.client_key.as_ref());
+    rows.set("timeout", &remote.timeout);
+    rows.may("namespace", Some(&remote.namespace).filter(|namespace| !namespace.value.is_empty()));
+    rows.set("download", &remote.download);
+    rows.set("exec", &remote.exec);
+    rows.set("jobs", &remote.jobs);
+    rows.may("exec-binary", remote.exec_binary.as_ref());
+    for (name, value) in &remote.platform {
+        rows.set(&format!("platform.{}", key_text(name)), value);
+    }
     rows.rows
 }
 
@@ -143,6 +155,24 @@ fn expert_rows(expert: &Expert) -> Vec<Row> {
         rows.may("config", model.config.as_ref());
     }
     rows.rows
+}
+
+/// The settings that decide what is in an expert's packages, as an Expertfile for its own folder. `configs` are base models
+/// and where their config.json is. Nothing of this machine is in it: equal settings are equal texts everywhere.
+pub fn recipe(expert: &Expert, configs: &[(String, String)]) -> String {
+    const DECIDES: [&str; 10] =
+        ["manifest", "weights", "models", "include", "exclude", "tests", "compression", "level", "publisher", "lints"];
+    let mut text = String::from("expertfile = 1\n[[expert]]\n");
+    for row in expert_rows(expert) {
+        let key = row.key.split('.').next().unwrap_or(&row.key);
+        if DECIDES.contains(&key) || (key == "model" && row.key.ends_with(".slug")) {
+            text += &format!("{} = {}\n", row.key, row.value);
+        }
+    }
+    for (model, path) in configs {
+        text += &format!("model.{}.config = {}\n", key_text(model), quoted(path));
+    }
+    text
 }
 
 /// The settings in force as an Expertfile; with `origins`, each line says who set its value.

@@ -35,8 +35,52 @@ pub struct Counters {
     pub bytes_saved: u64,
     /// Microseconds that making them took when they were made.
     pub saved_us: u64,
+    /// What remote caches did.
+    #[serde(skip_serializing_if = "RemoteCounters::is_nothing")]
+    pub remote: RemoteCounters,
     /// Seconds since 1970 when the counting began.
     pub since: i64,
+}
+
+/// What remote caches did for one build, or for many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoteCounters {
+    /// Results that they had.
+    pub hits: u64,
+    /// Results that they had not.
+    pub misses: u64,
+    /// Calls that failed, and answers that were wrong.
+    pub errors: u64,
+    /// Results that were sent to them.
+    pub sent: u64,
+    /// Round trips.
+    pub calls: u64,
+    /// Bytes received.
+    pub bytes_down: u64,
+    /// Bytes sent.
+    pub bytes_up: u64,
+    /// Microseconds that making what they had took when it was made.
+    pub saved_us: u64,
+}
+
+impl RemoteCounters {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_add(other.hits),
+            misses: self.misses.saturating_add(other.misses),
+            errors: self.errors.saturating_add(other.errors),
+            sent: self.sent.saturating_add(other.sent),
+            calls: self.calls.saturating_add(other.calls),
+            bytes_down: self.bytes_down.saturating_add(other.bytes_down),
+            bytes_up: self.bytes_up.saturating_add(other.bytes_up),
+            saved_us: self.saved_us.saturating_add(other.saved_us),
+        }
+    }
 }
 
 impl Counters {
@@ -52,6 +96,7 @@ impl Counters {
             misses: self.misses.saturating_add(other.misses),
             bytes_saved: self.bytes_saved.saturating_add(other.bytes_saved),
             saved_us: self.saved_us.saturating_add(other.saved_us),
+            remote: self.remote.plus(other.remote),
             since,
         }
     }
@@ -117,7 +162,7 @@ mod tests {
     fn many_add_at_once_and_nothing_is_lost_however_often_the_file_is_summed_up() {
         let dir = tempfile::tempdir().expect("dir");
         let cache = LocalCache::new(dir.path().join("cache"));
-        let one = Counters { builds: 1, hits: 3, misses: 2, bytes_saved: 1000, saved_us: 10, since: 0 };
+        let one = Counters { builds: 1, hits: 3, misses: 2, bytes_saved: 1000, saved_us: 10, ..Counters::default() };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..500).for_each(|_| one.add_to(&cache).expect("added")));

@@ -4,6 +4,8 @@
 
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
+#[path = "../remote_fake/mod.rs"]
+mod remote_fake;
 #[path = "../torch_maker/mod.rs"]
 mod torch_maker;
 
@@ -25,6 +27,7 @@ mod package_format;
 mod package_verb;
 mod readme;
 mod real;
+mod remote;
 mod signing;
 mod timings;
 #[path = "../trace_rules/mod.rs"]

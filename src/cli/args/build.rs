@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::args::RemoteArgs;
+
 pub(super) const BUILD_MORE: &str = "\
 Selectors (SEL), any of which may match:
   expert-sql   expert-*        by name, or name and version: expert-sql@>=1.0
@@ -99,6 +101,9 @@ pub struct BuildArgs {
     /// How packages are made.
     #[command(flatten)]
     pub packing: Packing,
+    /// How a remote cache is used.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// How packages are made, the same for `build` and `package`.
@@ -145,6 +150,9 @@ pub struct PackageArgs {
     /// How to work.
     #[command(flatten)]
     pub work: Work,
+    /// How a remote cache is used.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// How to check.
@@ -170,6 +178,9 @@ pub struct LockArgs {
     /// How to work.
     #[command(flatten)]
     pub work: Work,
+    /// How a remote cache is used.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// How packages are compressed.

@@ -7,6 +7,7 @@ mod experts;
 mod packages;
 #[cfg(feature = "oci")]
 mod registry;
+mod remote;
 mod repo;
 mod state;
 
@@ -26,6 +27,7 @@ pub use packages::{
 };
 #[cfg(feature = "oci")]
 pub use registry::{As, PullArgs, PushArgs, Reaching};
+pub use remote::{Download, RemoteArgs, RemoteTaskArgs};
 pub use repo::{CompletionsArgs, ConfigArgs, ExplainArgs, InitArgs, ManArgs, SchemaArgs, SchemaName};
 pub use state::{StatusArgs, WhyArgs};
 
@@ -52,7 +54,8 @@ Exit codes:
 Of several failures the gravest counts: 5, 4, 11, 3.
 
 Environment:
-  EXPERT_BUILD_CACHE_DIR, EXPERT_BUILD_PROFILE, EXPERT_BUILD_<KEY> for the keys of the Expertfile,
+  EXPERT_BUILD_CACHE_DIR, EXPERT_BUILD_PROFILE, EXPERT_BUILD_OFFLINE, EXPERT_BUILD_<KEY> for the
+  keys of the Expertfile (EXPERT_BUILD_CACHE_REMOTE_URL for `url` of `[cache.remote]`),
   SOURCE_DATE_EPOCH, NO_COLOR, CLICOLOR_FORCE, CI, GITHUB_ACTIONS";
 
 const STYLES: Styles = Styles::styled()
@@ -95,6 +98,9 @@ pub struct Global {
     /// Keep results in this folder [default: the user's cache folder]
     #[arg(long, value_name = "DIR", global = true)]
     pub cache_dir: Option<PathBuf>,
+    /// Speak to no other machine: the remote cache is off
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// Use colour: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
     pub color: Color,
@@ -217,6 +223,9 @@ pub enum Verb {
     /// Print the completion script of a shell
     #[command(after_help = repo::COMPLETIONS_MORE)]
     Completions(CompletionsArgs),
+    /// What a worker of a remote cache runs
+    #[command(hide = true)]
+    RemoteTask(RemoteTaskArgs),
     /// Print the manual page, or write those of all verbs
     #[command(after_help = repo::MAN_MORE)]
     Man(ManArgs),

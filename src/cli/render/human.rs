@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::base::event::{Observer, Status};
 use crate::base::{Diagnostic, Event, Severity};
 use crate::cli::out::{self, CYAN, DIM, GREEN, RED, YELLOW, paint};
-use crate::cli::render::diagnostic::Look;
+use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::progress::Progress;
-use crate::cli::render::{bytes, count, duration};
+use crate::cli::render::{bytes, count, duration, remote};
 
 /// What kind of run it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +65,23 @@ impl<'a> Human<'a> {
             return;
         }
         let &Event::RunFinish {
-            checked, built, restored, fresh, failed, skipped, warnings, not_repeated, took_ms, ..
+            checked,
+            built,
+            restored,
+            fresh,
+            failed,
+            skipped,
+            warnings,
+            not_repeated,
+            left_there,
+            took_ms,
+            ..
         } = event
         else {
             return;
         };
-        let changed = built + restored + failed + skipped > 0;
+        let changed = built + restored + failed + skipped + left_there > 0;
+        caches(event);
         // Where nothing changed there is no news in them.
         if self.notices > 0 && (changed || self.mode == Mode::Check) {
             out::tell(&format!("{}: {} (-v shows them)", paint(CYAN, "note"), count(self.notices, "notice")));
@@ -88,6 +99,9 @@ impl<'a> Human<'a> {
             }
             _ => format!("built {built}, restored {restored}, up to date {fresh}, {}", red("failed", failed)),
         };
+        if left_there > 0 {
+            text.push_str(&format!(", left on the remote {left_there}"));
+        }
         if skipped > 0 {
             text.push_str(&format!(", skipped {skipped} (-k goes on after a failure)"));
         }
@@ -95,6 +109,16 @@ impl<'a> Human<'a> {
             text.push_str(&format!(", {}", paint(YELLOW, count(warnings as u64, "warning"))));
         }
         out::tell(&format!("{text} in {}", duration(took_ms)));
+    }
+}
+
+/// What the caches did, where one of them is another machine's.
+fn caches(event: &Event) {
+    if let Event::RunFinish { cache_hits, cache_misses, bytes_saved, saved_ms, remote: Some(used), .. } = event {
+        let (hits, misses) = (count(*cache_hits, "hit"), remote::misses(*cache_misses));
+        let saved = format!("{} and {} saved", bytes(*bytes_saved), duration(*saved_ms));
+        let local = format!("local {hits}, {misses}, {saved}");
+        out::tell(&format!("{}: {local}; {}", paint(CYAN, "caches"), printable(&remote::used(used))));
     }
 }
 
@@ -129,6 +153,7 @@ fn artifact(event: &Event, look: &Look) -> Option<String> {
     let verb = match status {
         Status::Unchanged => return None,
         Status::Cached => "restored",
+        Status::Remote => "remote",
         _ => "built",
     };
     let mut about = format!("{}, {}", bytes(*size), count(files.len() as u64, "file"));
@@ -137,10 +162,11 @@ fn artifact(event: &Event, look: &Look) -> Option<String> {
     }
     match (status, segments_reused, segments_made + segments_reused) {
         (Status::Cached, ..) => about.push_str(", from the cache"),
+        (Status::Remote, ..) => about.push_str(", not written"),
         (_, 0, _) => {}
         (_, reused, all) => about.push_str(&format!(", {reused} of {} reused", count(all, "segment"))),
     }
     about.push_str(&format!(", {}", duration(took_us / 1000)));
-    let path = super::diagnostic::printable(&look.shown(path));
+    let path = printable(&look.shown(path));
     Some(format!("{} {path} {}", paint(GREEN, format!("{verb:>8}")), paint(DIM, format!("({about})"))))
 }

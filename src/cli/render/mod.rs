@@ -6,6 +6,7 @@ pub mod human;
 pub mod inspection;
 pub mod json;
 pub mod progress;
+pub mod remote;
 pub mod verification;
 mod words;
 

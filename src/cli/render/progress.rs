@@ -56,6 +56,10 @@ impl Progress {
                 let text = format!("[{number}/{count}] {verb} {subject}: {} of {}", bytes(*over), bytes(*of));
                 self.transfer = Some(text);
             }
+            Event::Uploading { left, bytes: sent } => {
+                self.transfer =
+                    Some(format!("sending results to the remote cache: {left} left, {} sent", bytes(*sent)));
+            }
             Event::RunFinish { .. } => return self.line.finish_and_clear(),
             _ => return,
         }

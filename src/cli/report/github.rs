@@ -67,14 +67,20 @@ const ROWS: usize = 1000;
 /// The summary of the step, in Markdown.
 pub(super) fn summary(collector: &Collector, look: &Look) -> String {
     let mut text = String::from("### expert-build\n\n");
-    if let Some(Event::RunFinish { checked, built, restored, fresh, failed, skipped, .. }) = &collector.finish {
-        let built_any = built + restored + fresh > 0;
+    if let Some(Event::RunFinish { checked, built, restored, fresh, failed, skipped, left_there, remote, .. }) =
+        &collector.finish
+    {
+        let built_any = built + restored + fresh + left_there > 0;
         let done = match built_any {
             true => format!("built {built}, restored {restored}, up to date {fresh}"),
             false => format!("checked {}", checked + failed),
         };
         let skipped = if *skipped > 0 { format!(", skipped {skipped}") } else { String::new() };
-        text.push_str(&format!("{done}, failed {failed}{skipped}\n"));
+        let left = if *left_there > 0 { format!(", left on the remote {left_there}") } else { String::new() };
+        text.push_str(&format!("{done}{left}, failed {failed}{skipped}\n"));
+        if let Some(used) = remote {
+            text.push_str(&format!("\n{}\n", cell(&crate::cli::render::remote::used(used))));
+        }
     }
     if !collector.packages.is_empty() {
         text.push_str("\n| package | size | files | |\n| --- | ---: | ---: | --- |\n");
@@ -82,6 +88,7 @@ pub(super) fn summary(collector: &Collector, look: &Look) -> String {
             let status = match package.status {
                 Status::Cached => "restored",
                 Status::Unchanged => "unchanged",
+                Status::Remote => "left on the remote",
                 _ => "built",
             };
             let signed = if package.signed { ", signed" } else { "" };

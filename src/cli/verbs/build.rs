@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result};
-use crate::cli::args::{BuildArgs, CheckArgs, Choice, Kind, LockArgs, Packing, When, Work};
+use crate::cli::args::{BuildArgs, CheckArgs, Choice, Download, Kind, LockArgs, Packing, RemoteArgs, When, Work};
 use crate::cli::exit;
 use crate::cli::out::{self, DIM, RED, paint};
 use crate::cli::render::count;
@@ -26,6 +26,7 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
     let out_dir = args.out_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     flags.extend(out_dir.map(|dir| ("--out-dir", "out-dir", dir)));
     flags.extend(packing(&args.packing));
+    flags.extend(remote(&args.remote));
     let options = Options {
         force: args.force,
         dry_run: args.dry_run,
@@ -50,7 +51,8 @@ pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Resul
 
 /// `lock`
 pub fn lock(args: &LockArgs, reports: &[String], settings: &Settings) -> Result<u8> {
-    let flags = strict(&args.work);
+    let mut flags = strict(&args.work);
+    flags.extend(remote(&args.remote));
     let options = options(&args.work);
     Run { options, flags: &flags, choice: &args.choice, timings: &[], settings, lock: true }.run(reports)
 }
@@ -100,6 +102,21 @@ pub fn packing(args: &Packing) -> Vec<Flag> {
         ("--level", "level", args.level.map(|level| level.to_string())),
         ("--sign", "sign", args.sign.map(|when| sign(when).to_owned())),
         ("--key", "key", args.key.as_ref().map(|file| file.to_string_lossy().into_owned())),
+    ];
+    all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
+}
+
+/// The keys that say how a remote cache is used.
+pub fn remote(args: &RemoteArgs) -> Vec<Flag> {
+    let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let download = |which: Download| if which == Download::All { "all" } else { "minimal" };
+    let all = [
+        ("--remote-cache", "cache.remote.url", args.remote_cache.clone()),
+        ("--remote-required", "cache.remote.on-error", args.remote_required.then(|| "fail".to_owned())),
+        ("--remote-download", "cache.remote.download", args.remote_download.map(|which| download(which).to_owned())),
+        ("--remote-exec", "cache.remote.exec", args.remote_exec.then(|| "true".to_owned())),
+        ("--remote-jobs", "cache.remote.jobs", args.remote_jobs.map(|jobs| jobs.to_string())),
+        ("--remote-exec-binary", "cache.remote.exec-binary", args.remote_exec_binary.as_ref().map(path)),
     ];
     all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::Result;
 use crate::cli::args::{CacheArgs, CacheVerb};
 use crate::cli::render::diagnostic::printable;
+use crate::cli::render::remote::misses;
 use crate::cli::render::{bytes, count, duration, json};
 use crate::cli::settings::{self, Settings};
 use crate::cli::verbs::opened;
@@ -88,6 +89,17 @@ fn table(stats: &Stats) -> String {
         let hits = stats.hits;
         lines.push(format!("builds    {}: {hits} of {asked} results found ({percent} %)", stats.builds));
         lines.push(format!("saved     {} of packing, {} of work", bytes(stats.bytes_saved), duration(saved)));
+    }
+    if let Some(mode) = &stats.remote.mode {
+        lines.push(format!("remote    {}", printable(mode)));
+    }
+    let all = stats.remote.counted;
+    if all.calls + all.errors > 0 {
+        let sent = count(all.sent, "result");
+        let asked = format!("{}, {}, {}", count(all.hits, "hit"), misses(all.misses), count(all.errors, "error"));
+        let moved = format!("{} down, {} up ({sent} sent)", bytes(all.bytes_down), bytes(all.bytes_up));
+        let saved = format!("{}, {} of work saved", count(all.calls, "round trip"), duration(all.saved_us / 1000));
+        lines.push(format!("          {asked}, {moved}, {saved}"));
     }
     lines.join("\n")
 }

@@ -7,6 +7,7 @@ pub mod package;
 pub mod packages;
 #[cfg(feature = "oci")]
 pub mod registry;
+pub mod remote_task;
 pub mod repo;
 pub mod state;
 

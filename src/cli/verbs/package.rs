@@ -7,7 +7,7 @@ use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
 use crate::cli::render::{bytes, count};
 use crate::cli::settings::Settings;
-use crate::cli::verbs::build::{options, packing, strict, tell};
+use crate::cli::verbs::build::{options, packing, remote, strict, tell};
 use crate::cli::{exit, out};
 use crate::ops::build::Options;
 use crate::ops::package::{Packaged, Request, package as run};
@@ -22,7 +22,9 @@ pub fn package(args: &PackageArgs, settings: &Settings) -> Result<u8> {
     };
     let mut flags = strict(&args.work);
     flags.extend(packing(&args.packing));
-    let options = Options { force: args.force, provenance: args.packing.provenance, ..options(&args.work) };
+    flags.extend(remote(&args.remote));
+    let options =
+        Options { force: args.force, whole: true, provenance: args.packing.provenance, ..options(&args.work) };
     let folder = settings.here.join(&args.manifest);
     let look = Look::new(settings).at(folder.parent().unwrap_or(&settings.here));
     let mut human = Human::new(&look, Mode::Build, settings.quiet, settings.verbose, settings.progress);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::Result;
 use crate::base::event::Observer;
+use crate::base::{Error, Result};
 use crate::cli::args::{As, PullArgs, PushArgs, Reaching};
 use crate::cli::out;
 use crate::cli::render::diagnostic::{Look, printable};
@@ -32,6 +32,12 @@ impl Reaching {
     }
 }
 
+/// A registry is another machine.
+fn online(settings: &Settings) -> Result<()> {
+    let help = "leave out `--offline`, and unset EXPERT_BUILD_OFFLINE";
+    if settings.offline { Err(Error::usage_help("a registry is not to be had with `--offline`", help)) } else { Ok(()) }
+}
+
 #[derive(Serialize)]
 struct Answer<'a, T> {
     reason: &'static str,
@@ -41,6 +47,7 @@ struct Answer<'a, T> {
 
 /// `push`
 pub fn push(args: &PushArgs, settings: &Settings) -> Result<u8> {
+    online(settings)?;
     let form = match args.form {
         As::Package => Form::Package,
         As::Modelpack => Form::ModelPack,
@@ -80,6 +87,7 @@ fn told(pushed: &Pushed) -> String {
 
 /// `pull`
 pub fn pull(args: &PullArgs, settings: &Settings) -> Result<u8> {
+    online(settings)?;
     let options = pull_op::Options {
         folder: args.output.clone(),
         force: args.force,

@@ -10,6 +10,7 @@ use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::limits::Candidate;
 use crate::engine::record::{KeptFinding, PackageResult};
+use crate::engine::remote::record::Package;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash, provenance};
@@ -26,6 +27,9 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let target = job.target.output(manifest, model).map_err(|found| Error::Invalid(vec![*found]))?;
     let (key, text) =
         open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    if let Some(there) = left_there(open, package, context) {
+        return leave(job, open, (package, &target), there, context, done);
+    }
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
         Some(result) => match restore(result, job, open, (package, &target), context, scratch, &mut done)? {
@@ -64,6 +68,46 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         segments_made: done.segments_made,
         segments_reused: done.segments_reused,
         took_us: (context.started.elapsed() - began).as_micros() as u64,
+    });
+    Ok(done)
+}
+
+/// What another machine said of the package.
+fn told(open: &Open, package: usize) -> Option<&Package> {
+    open.remote.get()?.packages.get(package)
+}
+
+/// The package, if it is enough to know that another machine has it.
+fn left_there<'o>(open: &'o Open, package: usize, context: &Context<'_>) -> Option<&'o Package> {
+    context.remote.filter(|link| link.policy.minimal)?;
+    open.remote.get().filter(|taken| taken.complete)?;
+    told(open, package)
+}
+
+/// Tells of a package that is not written, as another machine has it.
+fn leave(
+    job: &Job,
+    open: &Open,
+    (package, target): (usize, &Path),
+    there: &Package,
+    context: &Context<'_>,
+    mut done: Done,
+) -> Result<Done> {
+    compose::composed(job, open, package)?;
+    admit(job, open, package, (there.sha256, there.bytes), context, &mut done)?;
+    done.status = Status::Remote;
+    done.artifact = Some(Event::Artifact {
+        expert: open.name(&job.target),
+        path: target.to_string_lossy().into_owned(),
+        sha256: there.sha256,
+        bytes: there.bytes,
+        bytes_before: before(open, package),
+        signed: false,
+        status: done.status,
+        files: members(job, open, package),
+        segments_made: 0,
+        segments_reused: 0,
+        took_us: 0,
     });
     Ok(done)
 }
@@ -197,9 +241,9 @@ impl Work<'_> {
                         done.status = Status::Unchanged;
                     } else {
                         put_in_place(output, done)?;
-                        done.status = Status::Done;
+                        done.status = self.came(sha256, context, done)?;
                     }
-                    let members = self.members();
+                    let members = members(self.job, self.open, self.package);
                     self.keep(stretches, sha256, &members, context, began, done);
                     return Ok((sha256, bytes, members));
                 }
@@ -216,6 +260,18 @@ impl Work<'_> {
         }
         let gone = std::io::Error::other("the cache keeps losing what was just written to it");
         Err(Error::io("assemble", self.target, gone))
+    }
+
+    /// Was it made here, or put together from what another machine had? That had to be this very package.
+    fn came(&self, sha256: Sha256, context: &Context<'_>, done: &Done) -> Result<Status> {
+        let (Some(link), Some(there)) = (context.remote, told(self.open, self.package)) else {
+            return Ok(Status::Done);
+        };
+        if there.sha256 != sha256 {
+            link.wrong(format!("`{}` was said to be another package", self.target.display()))?;
+            return Ok(Status::Done);
+        }
+        Ok(if done.segments_made == 0 { Status::Cached } else { Status::Done })
     }
 
     /// The package, stretch by stretch.
@@ -261,22 +317,6 @@ impl Work<'_> {
         self.open.file(source).ok_or_else(|| Error::Bug(format!("`{source}` has no slot")))
     }
 
-    fn members(&self) -> Vec<Member> {
-        let mut members = Vec::new();
-        if let Ok(composed) = self.open.packages[self.package].manifest(&self.job.target) {
-            let text = composed.text();
-            let path = path("manifest.json").into_iter();
-            members.extend(path.map(|path| Member {
-                path,
-                bytes: text.len() as u64,
-                sha256: composed.manifest_sha256(),
-                digest: Some(Digest::of(text.as_bytes())),
-            }));
-        }
-        members.extend(self.open.members(self.package));
-        members
-    }
-
     /// Remembers the result. Of a signed package only what it was made of: what is signed is made where the key is.
     fn keep(
         &self,
@@ -315,6 +355,23 @@ impl Work<'_> {
         };
         context.keep(self.key, &result.encode(), done);
     }
+}
+
+/// The members of a package, for reports.
+fn members(job: &Job, open: &Open, package: usize) -> Vec<Member> {
+    let mut members = Vec::new();
+    if let Ok(composed) = open.packages[package].manifest(&job.target) {
+        let text = composed.text();
+        let path = path("manifest.json").into_iter();
+        members.extend(path.map(|path| Member {
+            path,
+            bytes: text.len() as u64,
+            sha256: composed.manifest_sha256(),
+            digest: Some(Digest::of(text.as_bytes())),
+        }));
+    }
+    members.extend(open.members(package));
+    members
 }
 
 fn path(text: &str) -> Result<RelPath> {

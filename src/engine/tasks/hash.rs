@@ -22,7 +22,7 @@ use crate::format::segment::{Codec, SEGMENT, Segment};
 use crate::store::{ActionKey, BlobWriter};
 
 /// Packed bytes up to this length stay inside the package's record: a file of their own would take as much room.
-const INLINE: usize = 4096;
+pub const INLINE: usize = 4096;
 
 /// Hashes a small file. One that is packed by itself, as big ones are, is not kept if the cache and this run know all
 /// of it: a hundred experts share a tokenizer of 11 MiB.
@@ -52,8 +52,7 @@ pub fn big(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch
 fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
     let mut done = Done::new(Status::Cached);
     let Some(codec) = codec else {
-        let scan_known = slot.scan.get().is_some() || !matches!(slot.role, Role::Weights(_));
-        if slot.digest().is_none() || !scan_known {
+        if slot.digest().is_none() || wants_scan(slot) {
             whole_pass(slot, None, context, scratch, &mut done)?;
         }
         return Ok(done);
@@ -78,6 +77,54 @@ fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, sc
     }
     whole_pass(slot, Some((codec, hint)), context, scratch, &mut done)?;
     Ok(done)
+}
+
+/// Reads a big file and packs nothing, as another machine is asked for the packed bytes before they are made: that takes its
+/// SHA-256. What the local cache has of it is taken at once, and then it may be that nothing is read.
+pub fn first_reading(slot: &FileSlot, codec: Codec, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    let mut done = Done::new(Status::Cached);
+    digest_if_hinted(slot, context, scratch, &mut done)?;
+    if !known_here(slot, codec, context, &mut done)? && (slot.digests().is_none() || wants_scan(slot)) {
+        whole_pass(slot, None, context, scratch, &mut done).map_err(|e| slot.blame(e))?;
+        // One that looks unlike what was packed here may be equal to it all the same.
+        known_here(slot, codec, context, &mut done)?;
+    }
+    Ok(done)
+}
+
+/// Takes a file whose digest is known from the local cache, if that has it packed.
+pub fn known_here(slot: &FileSlot, codec: Codec, context: &Context<'_>, done: &mut Done) -> Result<bool> {
+    if slot.packed().is_some() {
+        return Ok(true);
+    }
+    let Some(digest) = slot.digest() else { return Ok(false) };
+    take_cached(slot, KeyText::file(&digest, codec).key(), digest, context, done)
+}
+
+/// Keeps what another machine packed, and what was proven, as if it had been packed here.
+pub fn keep_taken(slot: &FileSlot, packed: Packed, codec: Codec, context: &Context<'_>, done: &mut Done) -> Result<()> {
+    let (digest, sha256) = slot.digests().ok_or_else(|| Error::Bug("a file was taken and not hashed".into()))?;
+    if let Packed::Blob(home, segments) = &packed {
+        let result = FileResult {
+            sha256,
+            packed: *home,
+            segments: segments.iter().copied().map(PackedSegment::from).collect(),
+            scan: slot.scan.get().map(|r| serde_json::to_value(r).expect("a report is plain data")),
+            took_us: slot.packing_us.load(Ordering::Relaxed),
+        };
+        let text = KeyText::file(&digest, codec);
+        context.keep(text.key(), &encode(&result, text.as_str().as_bytes()), done);
+        if slot.stat.size > SMALL {
+            context.keep(hint_key(slot)?, b"{}\n", done);
+        }
+    }
+    slot.set_packed(Some(packed));
+    Ok(())
+}
+
+/// Are its values still to be looked at?
+fn wants_scan(slot: &FileSlot) -> bool {
+    slot.scan.get().is_none() && matches!(slot.role, Role::Weights(_))
 }
 
 /// Packs a file whose digest is known, unless the cache has it packed.
@@ -171,14 +218,16 @@ fn whole_pass(
         (None, Some((file, stat))) => Source::File(file, stat.size),
         (None, None) => return Err(Error::Bug("a file is neither kept nor open".into())),
     };
-    let header = weights_header(slot, &source)?;
+    // What a first reading told need not be found out again; that the content is the same is told by its digest.
+    let known = slot.digests().map(|(_, sha256)| sha256);
+    let header = if wants_scan(slot) { weights_header(slot, &source)? } else { None };
     let mut scan = header.as_ref().map(Scan::new);
     let scanner = scan.as_ref().map(Scan::scanner);
     let mut writer = match pack {
         Some(_) => Some(PackedWriter::new(context, source.len())?),
         None => None,
     };
-    let passed = {
+    let mut passed = {
         let mut sinks = Sinks {
             codec: pack.map(|(codec, _)| codec),
             scanner,
@@ -188,7 +237,7 @@ fn whole_pass(
                 }
             },
             packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
-            sha256: true,
+            sha256: known.is_none(),
         };
         pass(&source, &slot.disk, &mut sinks, context.pool, scratch)?
     };
@@ -197,29 +246,28 @@ fn whole_pass(
         done.bytes_read += stat.size;
     }
     slot.set_digest(passed.digest)?;
+    passed.sha256 = known.unwrap_or(passed.sha256);
     slot.set_sha256(passed.sha256)?;
     let report = match (scan, &header) {
         (Some(scan), Some(header)) => scan.finish(header).ok(),
         _ => None,
     };
-    if let (Some(writer), Some((codec, hint))) = (writer, pack) {
-        slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
-        keep(&passed, writer, report.as_ref(), codec, hint, context, slot, done)?;
-        done.segments_made += passed.segments.len() as u64;
-    }
     if let Some(report) = report {
         let _ = slot.scan.set(report);
+    }
+    if let (Some(writer), Some((codec, hint))) = (writer, pack) {
+        slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
+        keep(&passed, writer, codec, hint, context, slot, done)?;
+        done.segments_made += passed.segments.len() as u64;
     }
     done.status = Status::Done;
     Ok(())
 }
 
 /// Puts the packed bytes and the file's result into the cache.
-#[expect(clippy::too_many_arguments, reason = "one pass has many results, and one place that keeps them")]
 fn keep(
     passed: &Passed,
     writer: PackedWriter,
-    report: Option<&ScanReport>,
     codec: Codec,
     hint: ActionKey,
     context: &Context<'_>,
@@ -231,7 +279,7 @@ fn keep(
         sha256: passed.sha256,
         packed,
         segments: passed.segments.iter().copied().map(PackedSegment::from).collect(),
-        scan: report.map(|r| serde_json::to_value(r).expect("a report is plain data")),
+        scan: slot.scan.get().map(|r| serde_json::to_value(r).expect("a report is plain data")),
         took_us: slot.packing_us.load(Ordering::Relaxed),
     };
     let key = KeyText::file(&passed.digest, codec).key();

@@ -1,12 +1,13 @@
 //! What each kind of task does. A task takes what earlier tasks left in its job, and leaves what later ones need.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::base::event::Status;
 use crate::base::{Diagnostic, Digest, Event, RelPath, Result};
 use crate::engine::limits::Limits;
 use crate::engine::pool::Pool;
+use crate::engine::remote::Link;
 use crate::engine::scratch::Scratch;
 use crate::store::{ActionKey, Cache};
 
@@ -23,6 +24,8 @@ pub mod validate;
 pub struct Context<'a> {
     /// Results and blobs.
     pub cache: &'a dyn Cache,
+    /// Another machine that keeps results, where there is one.
+    pub remote: Option<&'a Arc<Link>>,
     /// The threads.
     pub pool: &'a Pool<'a>,
     /// Take nothing from the cache, write every output.

@@ -128,6 +128,7 @@ fn packages(timings: &Timings) -> String {
         let status = match package.status {
             Status::Cached => "restored",
             Status::Unchanged => "unchanged",
+            Status::Remote => "left on the remote",
             _ => "built",
         };
         format!(

@@ -1,0 +1,70 @@
+//! Past one machine: packed files from another one's cache, or packed by its workers, and ours for others.
+//!
+//! The other machine is a server of Bazel's Remote Execution API ([`crate::store::Remote`]). What it is asked for are actions
+//! ([`task`]), what it answers are packed files with their tables ([`record`]).
+//!
+//! # Decisions, and why
+//!
+//! * **Nothing is believed.** A package is a function of its inputs, and the inputs lie here. Manifest, headers, findings and
+//!   the whole assembly are made here each time, which costs next to nothing; only packed bytes come from elsewhere, and they
+//!   count once they were unpacked and what came out had the BLAKE3 of the source ([`proof`]), segment by segment in all threads,
+//!   each segment standing for itself ([`crate::format::segment_reader`]). What a poisoned cache can do is cost time.
+//! * **So the source is read first.** An action is named by the SHA-256 of its inputs, so a big file is read before anything
+//!   is asked, for both hashes and a look at its values, and a second time if it has to be packed after all. A hint of size and
+//!   samples, as the local cache has, would save the second reading and cost one round trip for each expert at every hit.
+//!   The second reading comes from the page cache and takes no SHA-256, whose order is the bottleneck of the first: 0.15 s a
+//!   GiB, which is less than ten round trips. A file whose digest the index knows is read once, as without a remote.
+//! * **One question for an expert first.** Its answer brings the tables, all small files and the names of the big ones. Only where
+//!   it is not there are big files asked for by themselves: whoever changed the README finds the weights so.
+//! * **The same action for cache and worker.** A worker's differs by the program among its inputs and by nothing else, and
+//!   what it made is kept under the name without the program too: machines whose programs were compiled apart share results.
+//! * **Waiting costs no thread.** Who waits for an answer is [away](crate::engine::pool::Pool::away), and another thread works.
+//!   Sending goes on beside the build ([`uploads`]) and is waited for at its end.
+//! * **Signing is never asked for.** A signed expert asks for its parts, and its key is in no action.
+//!
+//! # What it costs
+//!
+//! Round trips, for an expert whose packed files are `b` big ones (over 1 MiB) and small ones:
+//!
+//! | | asks | fetches | sends |
+//! |---|---|---|---|
+//! | nothing changed here | 0, and no connection | 0 | 0 |
+//! | fresh checkout, all is there | 1 | `b`, and 1 if there are files of 16 KiB to 1 MiB | 0 |
+//! | the README changed | 1 + `b` | `b` | 4 |
+//! | nothing is there | 1 + `b` | 0 | 4 + 3 `b` |
+//! | packed by a worker | 1 + `b` | `b` | 2 + `b` inputs, and as above without the big files |
+//!
+//! A file that many experts share (a tokenizer) is fetched once and sent once. With one big file of 20 MiB and six small ones in
+//! each expert, 80 % of its size when packed; the name of an action and its record are 3 KiB together:
+//!
+//! | experts | fresh checkout | bytes down | nothing is there | bytes up | answers of 20 ms, 16 at once |
+//! |---|---|---|---|---|---|
+//! | 10 | 20 | 160 MiB | 90 | 160 MiB | 0.03 s |
+//! | 1,000 | 2,000 | 16 GiB | 9,000 | 16 GiB | 2.5 s |
+//! | 100,000 | 200,000 | 1.6 TiB | 900,000 | 1.6 TiB | 250 s |
+//!
+//! So on a warm cache it is 2 round trips for an expert of five tasks, and what decides are the bytes: `download = "minimal"`
+//! fetches none and takes 1 round trip for each expert. `tests/e2e/remote.rs` counts these rows with a server in memory and
+//! `tests/remote` with real ones.
+//!
+//! # What 100 workers would do
+//!
+//! Each takes the inputs that it lacks and leaves the packed files. At level 6 one core packs some 400 MiB/s, a line of
+//! 1 Gbit/s carries 110 MiB/s: for inputs that lie here alone, sending them costs more than packing them, and 100 workers are
+//! as fast as the line. They pay where the inputs are there already (another client sent them), where the line is faster than
+//! the packing (zstd at level 19 packs 5 MiB/s a core: 100 workers pack 500 MiB/s, and 1,000 experts of 20 MiB take 3 min by the
+//! line instead of 34 min on two cores), or where `minimal` leaves the packages there. More experts than
+//! workers cost nothing here: who waits is away, and what finds no free worker is packed by this machine's own threads.
+
+pub mod execute;
+pub mod give;
+pub mod link;
+pub mod proof;
+pub mod record;
+pub mod take;
+pub mod task;
+pub mod uploads;
+
+pub use give::give;
+pub use link::{Link, Policy, Worker};
+pub use take::{Taken, take};

@@ -1,0 +1,173 @@
+//! `proves`: does a blob that another machine packed hold the content that lies here, and nothing else?
+//!
+//! The blob is unpacked segment by segment, by all threads, and the BLAKE3 of what comes out is compared with that of the
+//! source, which was read here. Nothing of the source is read again, and at most `2 × threads + 2` segments are in memory.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use crate::base::{Digest, Error, Result};
+use crate::engine::pool::Pool;
+use crate::engine::scratch::Scratch;
+use crate::engine::stream::{root, subtree};
+use crate::format::segment::{Compression, SEGMENT, Segment};
+
+/// Is the packed file, by this table, the content of this digest? What cannot be read is not.
+pub fn proves(
+    packed: File,
+    table: &[Segment],
+    compression: Compression,
+    content: Digest,
+    pool: &Pool<'_>,
+    scratch: &mut Scratch,
+) -> Result<bool> {
+    if !is_cut(table, content.size()) {
+        return Ok(false);
+    }
+    let packed = Arc::new(packed);
+    let (sender, receiver) = channel();
+    let mut chaining = vec![[0; 32]; table.len()];
+    let limit = 2 * pool.threads() + 2;
+    let (mut begun, mut ended, mut place) = (0, 0, 0_u64);
+    while ended < table.len() {
+        if pool.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if begun < table.len() && begun - ended < limit && (begun == ended || pool.assists() < limit) {
+            let segment = table[begun];
+            let answer = Answer { sender: sender.clone(), number: begun, proof: None };
+            let (packed, at, only) = (Arc::clone(&packed), place, table.len() == 1);
+            let prove = move |scratch: &mut Scratch| prove(answer, &packed, at, segment, compression, only, scratch);
+            match only {
+                // Small files are the common case: no hand-over.
+                true => prove(scratch),
+                false => pool.assist(Box::new(prove)),
+            }
+            place += u64::from(segment.packed_len);
+            begun += 1;
+        } else if let Some(assist) = pool.try_assist() {
+            assist(scratch);
+            continue;
+        }
+        // Whoever has begun answers, even by a panic.
+        let wait = begun == table.len() || begun - ended >= limit;
+        let answer = if wait && pool.assists() == 0 { receiver.recv().ok() } else { receiver.try_recv().ok() };
+        match answer {
+            Some((_, None)) => return Ok(false),
+            Some((number, Some(value))) => {
+                chaining[number] = value;
+                ended += 1;
+            }
+            None => {}
+        }
+    }
+    let hash = match &chaining[..] {
+        [] => *blake3::hash(b"").as_bytes(),
+        [only] => *only,
+        many => root(many, content.size()),
+    };
+    Ok(hash == *content.hash())
+}
+
+/// Are the segments cut as ours are?
+fn is_cut(table: &[Segment], size: u64) -> bool {
+    let full = table.iter().rev().skip(1).all(|segment| segment.source_len as usize == SEGMENT);
+    let sum: u64 = table.iter().map(|segment| u64::from(segment.source_len)).sum();
+    full && sum == size && table.last().is_none_or(|last| last.source_len > 0 && last.source_len as usize <= SEGMENT)
+}
+
+/// One segment's answer: its hash, or that it is not what it should be.
+struct Answer {
+    sender: Sender<(usize, Option<[u8; 32]>)>,
+    number: usize,
+    proof: Option<[u8; 32]>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // Nobody may want it any more.
+        let _ = self.sender.send((self.number, self.proof));
+    }
+}
+
+fn prove(
+    mut answer: Answer,
+    packed: &File,
+    at: u64,
+    segment: Segment,
+    compression: Compression,
+    only: bool,
+    scratch: &mut Scratch,
+) {
+    let (mut bytes, mut out) = (std::mem::take(&mut scratch.buffer), Vec::new());
+    bytes.resize(segment.packed_len as usize, 0);
+    if packed.read_exact_at(&mut bytes, at).is_ok() && scratch.reader.read(compression, &segment, &bytes, &mut out) {
+        let hash = || *blake3::hash(&out).as_bytes();
+        answer.proof = Some(if only { hash() } else { subtree(&out, answer.number as u64 * SEGMENT as u64) });
+    }
+    scratch.buffer = bytes;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::atomic::AtomicBool;
+
+    use super::proves;
+    use crate::base::Digest;
+    use crate::engine::pool::{Next, Pool};
+    use crate::engine::scratch::Scratch;
+    use crate::format::segment::{Codec, Compression, Packer, SEGMENT, Segment};
+
+    fn file(bytes: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(bytes).expect("written");
+        file
+    }
+
+    #[test]
+    fn the_content_is_proven_by_any_number_of_threads_and_nothing_else_is() {
+        let cancel = AtomicBool::new(false);
+        for compression in Compression::ALL {
+            for length in [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 5 * SEGMENT + 77] {
+                let bytes: Vec<u8> = (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+                let mut packed = Vec::new();
+                let mut packer = Packer::new(Codec::new(compression, None).expect("codec"));
+                let table: Vec<Segment> = bytes.chunks(SEGMENT).map(|c| packer.pack(c, &mut packed)).collect();
+                for threads in [1, 3] {
+                    let pool = Pool::new(threads, &cancel);
+                    std::thread::scope(|scope| {
+                        for _ in 1..threads {
+                            scope.spawn(|| {
+                                let mut scratch = Scratch::default();
+                                while let Next::Assist(assist) = pool.next() {
+                                    assist(&mut scratch);
+                                }
+                            });
+                        }
+                        let mut scratch = Scratch::default();
+                        let mut is = |packed: &[u8], table: &[Segment], content: Digest| {
+                            proves(file(packed), table, compression, content, &pool, &mut scratch).expect("it is asked")
+                        };
+                        let content = Digest::of(&bytes);
+                        assert!(is(&packed, &table, content), "{compression}, {length} bytes, {threads} threads");
+                        let other = Digest::of(&[&bytes[..], b"x"].concat());
+                        assert!(!is(&packed, &table, other));
+                        assert!(!is(&packed, &table, Digest::new([7; 32], content.size())));
+                        if length > 0 {
+                            let mut wrong = packed.clone();
+                            let middle = wrong.len() / 2;
+                            wrong[middle] ^= 0x40;
+                            assert!(!is(&wrong, &table, content), "{compression}, {length} bytes");
+                            assert!(!is(&packed[..packed.len() - 1], &table, content));
+                            assert!(!is(&packed, &table[1..], content));
+                        }
+                        pool.close();
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! `take`: an expert's packed files from another machine, each proven against its source here before it counts.
+//!
+//! The expert as a whole is asked for first: one question, whose answer brings all small files with it. Only where it is
+//! not there are its big files asked for, one by one, and only where one of those is not there either may a worker be asked
+//! to pack them. What is taken lies in the local cache afterwards, and the build goes on as if it had been there before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha2::Digest as _;
+
+use crate::base::{Digest, Error, Result, Sha256};
+use crate::engine::files::{FileSlot, Packed};
+use crate::engine::job::{Job, Open};
+use crate::engine::key::KeyText;
+use crate::engine::remote::execute;
+use crate::engine::remote::link::Link;
+use crate::engine::remote::proof::proves;
+use crate::engine::remote::record::{MOST, Package, PackedFile, Record, Wanted};
+use crate::engine::remote::task::{self, Asked};
+use crate::engine::scratch::Scratch;
+use crate::engine::tasks::{Context, Done, hash};
+use crate::format::segment::{Codec, SEGMENT};
+use crate::store::remote::{ActionResult, CasDigest, Failure, FailureKind};
+
+/// Packed files up to this size are fetched together, as much of them as fits.
+const TOGETHER: u64 = 1 << 20;
+/// So many bytes of them.
+const AT_ONCE: u64 = 4 << 20;
+
+/// What another machine had of an expert.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Was its result there, and all that it speaks of?
+    pub complete: bool,
+    /// The packages that it makes, in the survey's order, where that was told. Nothing is proven by that.
+    pub packages: Vec<Package>,
+}
+
+/// What is needed everywhere here.
+pub(super) struct Taking<'t, 'c> {
+    pub(super) job: &'t Job,
+    pub(super) open: &'t Open,
+    pub(super) context: &'t Context<'c>,
+    pub(super) link: &'t Arc<Link>,
+}
+
+/// Takes what another machine has of an expert whose files are all hashed.
+pub fn take(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
+    let Some(link) = context.remote.filter(|link| link.asks() && !context.force) else { return Ok(()) };
+    let taking = Taking { job, open, context, link };
+    let taken = taking.take(scratch, done);
+    done.notices.extend(link.notices());
+    let _ = open.remote.set(taken?);
+    Ok(())
+}
+
+impl Taking<'_, '_> {
+    fn codec(&self) -> Codec {
+        self.job.target.codec
+    }
+
+    fn take(&self, scratch: &mut Scratch, done: &mut Done) -> Result<Taken> {
+        for slot in self.open.files.iter().filter(|slot| slot.stat.size > hash::INLINE as u64) {
+            hash::known_here(slot, self.codec(), self.context, done)?;
+        }
+        let Some(asked) = Asked::expert(self.job, self.open, &self.link.policy.terms) else {
+            return Ok(Taken::default());
+        };
+        let mut taken = Taken::default();
+        let slots: Vec<&FileSlot> = self.open.files.iter().collect();
+        if self.link.reads() {
+            let found = self.ask(&asked)?;
+            let was_there = found.is_some();
+            if let Some((record, result)) = found {
+                let stays = self.link.policy.minimal && record.packages.len() == self.open.packages.len();
+                taken.complete =
+                    stays && !record.packages.is_empty() || self.files(&record, &result, &slots, scratch, done)?;
+                taken.packages = record.packages;
+            }
+            self.count(taken.complete);
+            if taken.complete {
+                return Ok(taken);
+            }
+            if !was_there {
+                self.one_by_one(scratch, done)?;
+            }
+        }
+        if self.link.executes() && self.is_worth_it() {
+            self.have_packed(&asked, &slots, scratch, done)?;
+        }
+        Ok(taken)
+    }
+
+    fn count(&self, hit: bool) {
+        let figures = &self.link.figures;
+        if hit { &figures.hits } else { &figures.misses }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks for the big files that are packed nowhere here.
+    fn one_by_one(&self, scratch: &mut Scratch, done: &mut Done) -> Result<()> {
+        for slot in self.open.files.iter().filter(|slot| is_big(slot) && slot.packed().is_none()) {
+            let Some((digest, sha256)) = slot.digests() else { continue };
+            let Some(asked) = Asked::file(digest, sha256, self.codec(), &self.link.policy.terms) else { continue };
+            if !self.link.reads() {
+                return Ok(());
+            }
+            let hit = match self.ask(&asked)? {
+                Some((record, result)) => self.files(&record, &result, &[slot], scratch, done)?,
+                None => false,
+            };
+            if hit {
+                self.link.note_sent(KeyText::file(&digest, self.codec()).key());
+            }
+            self.count(hit);
+        }
+        Ok(())
+    }
+
+    /// Is there so much to pack that it is worth sending it away? Small files beside big ones that are packed are not.
+    fn is_worth_it(&self) -> bool {
+        let is_unpacked = |slot: &&FileSlot| slot.packed().is_none();
+        let mut big = self.open.files.iter().filter(|slot| is_big(slot)).peekable();
+        match big.peek() {
+            Some(_) => big.any(|slot| is_unpacked(&slot)),
+            None => self.open.files.iter().any(|slot| is_unpacked(&slot)),
+        }
+    }
+
+    /// Has a worker pack the files, and takes them from there. Where that fails they are packed here.
+    fn have_packed(&self, asked: &Asked, slots: &[&FileSlot], scratch: &mut Scratch, done: &mut Done) -> Result<()> {
+        let Some(right) = self.link.may_execute() else { return Ok(()) };
+        let packed = match execute::execute(self, asked)? {
+            Some(result) => match self.read(&result, asked.files)? {
+                Some(record) => self.files(&record, &result, slots, scratch, done)?,
+                None => false,
+            },
+            None => false,
+        };
+        drop(right);
+        let figures = &self.link.figures;
+        if packed { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Asks for a result, and reads its record.
+    fn ask(&self, asked: &Asked) -> Result<Option<(Record, ActionResult)>> {
+        let remote = &self.link.remote;
+        let answer = self.context.pool.away(|| remote.result(&asked.action, &[task::RECORD]));
+        let Some(result) = self.link.heard(answer)?.flatten() else { return Ok(None) };
+        Ok(self.read(&result, asked.files)?.map(|record| (record, result)))
+    }
+
+    /// The record of a result.
+    fn read(&self, result: &ActionResult, files: usize) -> Result<Option<Record>> {
+        let Some(file) = result.files.get(task::RECORD) else {
+            self.link.wrong("a result has no record")?;
+            return Ok(None);
+        };
+        let bytes = match &file.contents {
+            Some(bytes) => Some(bytes.clone()),
+            None => {
+                let mut found = None;
+                self.fetch(&[file.digest], MOST, &mut |_, bytes| found = Some(bytes))?;
+                found
+            }
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        let record = Record::decode(&bytes, files);
+        if record.is_none() {
+            self.link.wrong("a result's record is not one")?;
+        }
+        Ok(record)
+    }
+
+    /// Fetches blobs. Those that could not be had are not told.
+    fn fetch(&self, digests: &[CasDigest], limit: u64, each: &mut dyn FnMut(CasDigest, Vec<u8>)) -> Result<()> {
+        let mut failures = Vec::new();
+        let answer = self.context.pool.away(|| {
+            self.link.remote.fetch(digests, limit, &mut |digest, bytes| match bytes {
+                Ok(bytes) => each(digest, bytes),
+                Err(failure) => failures.push(failure),
+            })
+        });
+        self.link.heard(answer)?;
+        failures.into_iter().try_for_each(|failure| self.link.heard::<()>(Err(failure)).map(drop))
+    }
+
+    /// Takes the files of a record that are packed nowhere here. Are all of them packed now?
+    fn files(
+        &self,
+        record: &Record,
+        result: &ActionResult,
+        slots: &[&FileSlot],
+        scratch: &mut Scratch,
+        done: &mut Done,
+    ) -> Result<bool> {
+        if record.files.iter().zip(slots).any(|(file, slot)| slot.sha256() != Some(file.sha256)) {
+            self.link.wrong("a result is of other files than those that were asked for")?;
+            return Ok(false);
+        }
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for (number, bytes) in record.inlined().into_iter().enumerate() {
+            let (slot, file) = (slots[number], &record.files[number]);
+            if slot.packed().is_some() {
+                continue;
+            }
+            if let Some(bytes) = bytes {
+                self.small(slot, file, bytes.to_vec(), None, scratch, done)?;
+                continue;
+            }
+            match result.files.get(&task::packed(number)).map(|output| output.digest) {
+                Some(digest) if digest.size == file.len() => {
+                    let wanted = Wanted { file: number, digest };
+                    if digest.size <= TOGETHER { together.push(wanted) } else { alone.push(wanted) }
+                }
+                _ => self.link.wrong("a result lacks a packed file that its record speaks of")?,
+            }
+        }
+        self.together(&together, record, slots, scratch, done)?;
+        for wanted in alone {
+            if !self.link.asks() {
+                break;
+            }
+            self.alone(wanted, &record.files[wanted.file], slots[wanted.file], scratch, done)?;
+        }
+        Ok(slots.iter().all(|slot| slot.packed().is_some()))
+    }
+
+    /// Takes files that are small when packed, many with one call.
+    fn together(
+        &self,
+        wanted: &[Wanted],
+        record: &Record,
+        slots: &[&FileSlot],
+        scratch: &mut Scratch,
+        done: &mut Done,
+    ) -> Result<()> {
+        let mut rest = wanted;
+        while !rest.is_empty() && self.link.asks() {
+            let mut size = 0;
+            let fits = rest.iter().take_while(|wanted| {
+                size += wanted.digest.size;
+                size <= AT_ONCE
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            rest = later;
+            let mut digests: Vec<CasDigest> = now.iter().map(|wanted| wanted.digest).collect();
+            digests.sort_unstable();
+            digests.dedup();
+            let mut found = BTreeMap::new();
+            self.fetch(&digests, TOGETHER, &mut |digest, bytes| drop(found.insert(digest, bytes)))?;
+            for Wanted { file, digest } in now {
+                if let Some(bytes) = found.get(digest) {
+                    self.small(slots[*file], &record.files[*file], bytes.clone(), Some(*digest), scratch, done)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file whose packed bytes are in memory.
+    fn small(
+        &self,
+        slot: &FileSlot,
+        file: &PackedFile,
+        packed: Vec<u8>,
+        name: Option<CasDigest>,
+        scratch: &mut Scratch,
+        done: &mut Done,
+    ) -> Result<()> {
+        let Some(content) = slot.digest() else { return Ok(()) };
+        let (mut hasher, mut out, mut rest) = (blake3::Hasher::new(), Vec::new(), &packed[..]);
+        let table = file.table();
+        let cut = table.iter().rev().skip(1).all(|segment| segment.source_len as usize == SEGMENT);
+        let unpacks = table.iter().all(|segment| {
+            let Some((now, later)) = rest.split_at_checked(segment.packed_len as usize) else { return false };
+            rest = later;
+            let whole = scratch.reader.read(self.codec().compression, segment, now, &mut out);
+            hasher.update(&out);
+            whole
+        });
+        let is_it = Digest::new(*hasher.finalize().as_bytes(), hasher.count()) == content;
+        if !(cut && unpacks && rest.is_empty() && is_it) {
+            return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
+        }
+        let packed = if packed.len() <= hash::INLINE {
+            Packed::Inline(packed, table)
+        } else {
+            let home = Digest::of(&packed);
+            let mut blob = self.context.cache.new_blob(home.size())?;
+            blob.write(&packed)?;
+            blob.finish(home)?;
+            self.context.wrote(home);
+            let name = name.map_or_else(|| Sha256::of(&packed), |name| name.sha256);
+            self.note_name(home, name);
+            Packed::Blob(home, table)
+        };
+        self.keep(slot, file, packed, done)
+    }
+
+    /// The name on the wire of what was fetched need not be reckoned when it is sent.
+    fn note_name(&self, home: Digest, sha256: Sha256) {
+        if self.link.writes() {
+            self.link.note_name(&home, sha256);
+        }
+    }
+
+    /// Takes a big file: streamed into the local cache, then proven.
+    fn alone(
+        &self,
+        wanted: Wanted,
+        file: &PackedFile,
+        slot: &FileSlot,
+        scratch: &mut Scratch,
+        done: &mut Done,
+    ) -> Result<()> {
+        let Some(content) = slot.digest() else { return Ok(()) };
+        let key = KeyText::file(&content, self.codec()).key();
+        // Others may fetch the same file for another expert; who waits for them is away.
+        let _alone = self.context.pool.away(|| self.link.fetch_alone(key));
+        if hash::known_here(slot, self.codec(), self.context, done)? {
+            return Ok(());
+        }
+        let Some(home) = self.stream(wanted.digest)? else { return Ok(()) };
+        let Some(packed) = self.context.cache.blob(&home)? else { return Ok(()) };
+        let table = file.table();
+        let compression = self.codec().compression;
+        if !proves(packed, &table, compression, content, self.context.pool, scratch)? {
+            self.context.cache.forget_blob(&home);
+            return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
+        }
+        self.context.wrote(home);
+        self.note_name(home, wanted.digest.sha256);
+        self.keep(slot, file, Packed::Blob(home, table), done)
+    }
+
+    /// Streams a blob into the local cache.
+    fn stream(&self, digest: CasDigest) -> Result<Option<Digest>> {
+        let (context, link) = (self.context, self.link);
+        let streamed = context.pool.away(|| -> Result<_> {
+            let mut blob = context.cache.new_blob(digest.size)?;
+            let (mut hasher, mut sha, mut fault) = (blake3::Hasher::new(), sha2::Sha256::new(), None);
+            let answer = link.remote.stream(digest, &mut |bytes| {
+                if context.pool.is_cancelled() {
+                    fault = Some(Error::Interrupted);
+                    return Err(std::io::Error::other("the run was stopped"));
+                }
+                hasher.update(bytes);
+                sha.update(bytes);
+                blob.write(bytes).map_err(|error| {
+                    let text = error.to_string();
+                    fault = Some(error);
+                    std::io::Error::other(text)
+                })
+            });
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            if let Err(failure) = answer {
+                return Ok(Err(failure));
+            }
+            // Whoever carries the bytes has checked them; nothing here hangs on that.
+            if Sha256::new(sha.finalize().into()) != digest.sha256 || hasher.count() != digest.size {
+                let message = format!("{digest} came as other bytes");
+                return Ok(Err(Failure { kind: FailureKind::Wrong, message }));
+            }
+            let home = Digest::new(*hasher.finalize().as_bytes(), hasher.count());
+            blob.finish(home)?;
+            Ok(Ok(home))
+        });
+        self.link.heard(streamed?)
+    }
+
+    /// What was proven is packed: here, and for whoever looks into the local cache.
+    fn keep(&self, slot: &FileSlot, file: &PackedFile, packed: Packed, done: &mut Done) -> Result<()> {
+        let took_us = if file.took_us > 3_600_000_000 { 0 } else { file.took_us };
+        self.link.figures.saved_us.fetch_add(took_us, Ordering::Relaxed);
+        slot.packing_us.store(took_us, Ordering::Relaxed);
+        done.segments_reused += packed.segments().len() as u64;
+        hash::keep_taken(slot, packed, self.codec(), self.context, done)
+    }
+}
+
+/// Is the file asked for by itself?
+fn is_big(slot: &FileSlot) -> bool {
+    slot.stat.size > crate::engine::survey::SMALL
+}
