@@ -6,12 +6,18 @@
 //! Source of the protocol: `build/bazel/remote/execution/v2/remote_execution.proto` of the Remote Execution API, and
 //! `google/bytestream/bytestream.proto`.
 
+#[cfg(feature = "remote")]
+mod grpc;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use crate::base::{RelPath, Sha256};
+
+#[cfg(feature = "remote")]
+pub use grpc::{ClientIdentity, Connection, GrpcRemote, Patience};
 
 /// The name of bytes in content-addressed storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

