@@ -219,7 +219,7 @@ fn connect(workspace: &Workspace, settings: &Settings) -> Result<Arc<dyn Remote>
 
     use crate::spec::KeySource;
     use crate::spec::expertfile::Header;
-    use crate::store::remote::grpc::{ClientIdentity, Connection, GrpcRemote, Patience};
+    use crate::store::remote::{ClientIdentity, Connection, GrpcRemote, Patience};
 
     // What CI systems pass for an absent secret is empty: said here, as the server could only say that access is denied.
     let variable = |name: &str, what: &str| {

@@ -84,9 +84,13 @@ impl<'a> Client<'a> {
 }
 
 /// So large that it is a blob of its own, and not all of one kind.
-fn big(seed: u32) -> Vec<u8> {
-    let noise = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8;
-    (0..(5 << 20) + 77).map(|i| if i < 3 << 20 { noise(i) } else { noise(i) % 16 }).collect()
+fn big(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..(5 << 20) + 77).map(|i| if i < 3 << 20 { noise() } else { noise() % 16 }).collect()
 }
 
 fn checkout() -> Space {

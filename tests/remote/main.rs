@@ -9,6 +9,20 @@
 #![allow(clippy::print_stderr, reason = "what is skipped is told")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
+#[path = "../e2e/expert.rs"]
+#[allow(dead_code, reason = "shared with tests/e2e")]
+mod expert;
+#[path = "../e2e/space.rs"]
+#[allow(dead_code, reason = "shared with tests/e2e")]
+mod space;
+#[path = "../torch_maker/mod.rs"]
+#[allow(dead_code, reason = "shared with tests/torch.rs")]
+mod torch_maker;
+
+mod engine;
+mod engine_cache;
+mod engine_trouble;
 mod ground;
+mod proxy;
 mod real;
 mod servers;

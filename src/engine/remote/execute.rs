@@ -48,7 +48,11 @@ pub(super) fn execute(taking: &Taking<'_, '_>, asked: &Asked) -> Result<Option<A
     if taking.link.heard(sent)?.is_none() {
         return Ok(None);
     }
-    let answer = pool.away(|| remote.execute(&action, &|| pool.is_cancelled()));
+    let answer = pool.away(|| remote.execute(&action, &|| pool.is_cancelled())).map_err(|failure| match failure.kind {
+        // An input that went away again is no miss.
+        FailureKind::Missing => Failure { kind: FailureKind::Wrong, ..failure },
+        _ => failure,
+    });
     let Some(result) = taking.link.heard(answer)? else { return Ok(None) };
     if result.exit_code != 0 {
         let words = String::from_utf8_lossy(&result.stderr);

@@ -12,7 +12,7 @@ use crate::engine::key::KeyText;
 use crate::engine::remote::link::Link;
 use crate::engine::remote::record::{Adding, Record};
 use crate::engine::remote::task::Asked;
-use crate::engine::remote::uploads::Sending;
+use crate::engine::remote::uploads::{Made, Sending};
 
 /// Queues the results of an expert whose packages are in their places, unless the other machine has them.
 pub fn give(job: &Job, open: &Open, link: &Arc<Link>, stopped: &dyn Fn() -> bool) -> Result<()> {
@@ -31,8 +31,9 @@ pub fn give(job: &Job, open: &Open, link: &Arc<Link>, stopped: &dyn Fn() -> bool
     if job.target.signer.is_none() && record.add_packages(open).is_none() {
         return Ok(());
     }
+    let mut sending = Sending::default();
     if let Some(asked) = Asked::expert(job, open, terms) {
-        link.send(Sending { action: asked.action, record: record.encode(), files }, stopped)?;
+        sending.0.push(Made { action: asked.action, record: record.encode(), files });
     }
     for slot in open.files.iter().filter(|slot| slot.stat.size > crate::engine::survey::SMALL) {
         let (Some(packed), Some((digest, sha256))) = (slot.packed(), slot.digests()) else { continue };
@@ -44,9 +45,9 @@ pub fn give(job: &Job, open: &Open, link: &Arc<Link>, stopped: &dyn Fn() -> bool
         let mut record = Record::default();
         let Some(blob) = add(&mut record, slot, &packed, link) else { continue };
         let files = blob.into_iter().map(|blob| (0, blob)).collect();
-        link.send(Sending { action: asked.action, record: record.encode(), files }, stopped)?;
+        sending.0.push(Made { action: asked.action, record: record.encode(), files });
     }
-    Ok(())
+    link.send(sending, stopped)
 }
 
 /// Adds a file to a record. The blob is what is to be sent beside it; `None` where the file cannot be told.

@@ -29,7 +29,7 @@
 //! | | asks | fetches | sends |
 //! |---|---|---|---|
 //! | nothing changed here | 0, and no connection | 0 | 0 |
-//! | fresh checkout, all is there | 1 | `b`, and 1 if there are files of 16 KiB to 1 MiB | 0 |
+//! | fresh checkout, all is there | 1 | `b`, and 1 where the server does not send records along or files are of 16 KiB to 1 MiB | 0 |
 //! | the README changed | 1 + `b` | `b` | 4 |
 //! | nothing is there | 1 + `b` | 0 | 4 + 3 `b` |
 //! | packed by a worker | 1 + `b` | `b` | 2 + `b` inputs, and as above without the big files |
@@ -43,7 +43,8 @@
 //! | 1,000 | 2,000 | 16 GiB | 9,000 | 16 GiB | 2.5 s |
 //! | 100,000 | 200,000 | 1.6 TiB | 900,000 | 1.6 TiB | 250 s |
 //!
-//! So on a warm cache it is 2 round trips for an expert of five tasks, and what decides are the bytes: `download = "minimal"`
+//! So on a warm cache it is 2 round trips for an expert of five tasks (3 where the server does not send records along, as
+//! buildbox-casd), 1 or 2 for one without big files, and what decides are the bytes: `download = "minimal"`
 //! fetches none and takes 1 round trip for each expert. `tests/e2e/remote.rs` counts these rows with a server in memory and
 //! `tests/remote` with real ones.
 //!

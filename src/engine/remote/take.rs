@@ -38,6 +38,13 @@ pub struct Taken {
     pub packages: Vec<Package>,
 }
 
+/// A result with its record, and the small blobs that came with it.
+struct Answer {
+    record: Record,
+    result: ActionResult,
+    found: BTreeMap<CasDigest, Vec<u8>>,
+}
+
 /// What is needed everywhere here.
 pub(super) struct Taking<'t, 'c> {
     pub(super) job: &'t Job,
@@ -71,13 +78,16 @@ impl Taking<'_, '_> {
         let mut taken = Taken::default();
         let slots: Vec<&FileSlot> = self.open.files.iter().collect();
         if self.link.reads() {
-            let found = self.ask(&asked)?;
-            let was_there = found.is_some();
-            if let Some((record, result)) = found {
-                let stays = self.link.policy.minimal && record.packages.len() == self.open.packages.len();
-                taken.complete =
-                    stays && !record.packages.is_empty() || self.files(&record, &result, &slots, scratch, done)?;
-                taken.packages = record.packages;
+            let answer = self.ask(&asked, &slots)?;
+            let was_there = answer.is_some();
+            if let Some(answer) = answer {
+                let told = answer.record.packages.len() == self.open.packages.len() && !self.open.packages.is_empty();
+                let stays = self.link.policy.minimal && told;
+                taken.complete = stays || self.files(&answer, &slots, scratch, done)?;
+                taken.packages = answer.record.packages;
+            }
+            if !taken.complete {
+                taken.packages.clear();
             }
             self.count(taken.complete);
             if taken.complete {
@@ -88,7 +98,7 @@ impl Taking<'_, '_> {
             }
         }
         if self.link.executes() && self.is_worth_it() {
-            self.have_packed(&asked, &slots, scratch, done)?;
+            taken.packages.extend(self.have_packed(&asked, &slots, scratch, done)?);
         }
         Ok(taken)
     }
@@ -106,8 +116,8 @@ impl Taking<'_, '_> {
             if !self.link.reads() {
                 return Ok(());
             }
-            let hit = match self.ask(&asked)? {
-                Some((record, result)) => self.files(&record, &result, &[slot], scratch, done)?,
+            let hit = match self.ask(&asked, &[slot])? {
+                Some(answer) => self.files(&answer, &[slot], scratch, done)?,
                 None => false,
             };
             if hit {
@@ -129,49 +139,66 @@ impl Taking<'_, '_> {
     }
 
     /// Has a worker pack the files, and takes them from there. Where that fails they are packed here.
-    fn have_packed(&self, asked: &Asked, slots: &[&FileSlot], scratch: &mut Scratch, done: &mut Done) -> Result<()> {
-        let Some(right) = self.link.may_execute() else { return Ok(()) };
-        let packed = match execute::execute(self, asked)? {
-            Some(result) => match self.read(&result, asked.files)? {
-                Some(record) => self.files(&record, &result, slots, scratch, done)?,
-                None => false,
-            },
-            None => false,
-        };
-        drop(right);
+    fn have_packed(
+        &self,
+        asked: &Asked,
+        slots: &[&FileSlot],
+        scratch: &mut Scratch,
+        done: &mut Done,
+    ) -> Result<Vec<Package>> {
+        let Some(_right) = self.link.may_execute() else { return Ok(Vec::new()) };
+        let (mut packed, mut packages) = (false, Vec::new());
+        if let Some(result) = execute::execute(self, asked)?
+            && let Some(answer) = self.read(result, slots)?
+        {
+            packed = self.files(&answer, slots, scratch, done)?;
+            packages = answer.record.packages;
+        }
         let figures = &self.link.figures;
         if packed { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(packages)
     }
 
     /// Asks for a result, and reads its record.
-    fn ask(&self, asked: &Asked) -> Result<Option<(Record, ActionResult)>> {
+    fn ask(&self, asked: &Asked, slots: &[&FileSlot]) -> Result<Option<Answer>> {
         let remote = &self.link.remote;
         let answer = self.context.pool.away(|| remote.result(&asked.action, &[task::RECORD]));
-        let Some(result) = self.link.heard(answer)?.flatten() else { return Ok(None) };
-        Ok(self.read(&result, asked.files)?.map(|record| (record, result)))
+        match self.link.heard(answer)?.flatten() {
+            Some(result) => self.read(result, slots),
+            None => Ok(None),
+        }
     }
 
-    /// The record of a result.
-    fn read(&self, result: &ActionResult, files: usize) -> Result<Option<Record>> {
+    /// Reads the record of a result. Servers need not send contents along: then what else is small is fetched with it.
+    fn read(&self, result: ActionResult, slots: &[&FileSlot]) -> Result<Option<Answer>> {
         let Some(file) = result.files.get(task::RECORD) else {
             self.link.wrong("a result has no record")?;
             return Ok(None);
         };
-        let bytes = match &file.contents {
-            Some(bytes) => Some(bytes.clone()),
-            None => {
-                let mut found = None;
-                self.fetch(&[file.digest], MOST, &mut |_, bytes| found = Some(bytes))?;
-                found
+        let (mut contents, mut found) = (file.contents.clone(), BTreeMap::new());
+        if contents.is_none() {
+            let mut wanted = vec![file.digest];
+            if !self.link.policy.minimal {
+                let small = slots.iter().enumerate().filter(|(_, slot)| slot.packed().is_none());
+                let small = small.filter_map(|(number, _)| Some(result.files.get(&task::packed(number))?.digest));
+                let mut room = AT_ONCE.saturating_sub(file.digest.size);
+                wanted.extend(small.filter(|digest| digest.size <= TOGETHER).take_while(|digest| {
+                    let fits = digest.size <= room;
+                    room = room.saturating_sub(digest.size);
+                    fits
+                }));
             }
-        };
-        let Some(bytes) = bytes else { return Ok(None) };
-        let record = Record::decode(&bytes, files);
+            wanted.sort_unstable();
+            wanted.dedup();
+            self.fetch(&wanted, MOST, &mut |digest, bytes| drop(found.insert(digest, bytes)))?;
+            contents = found.remove(&file.digest);
+        }
+        let Some(bytes) = contents else { return Ok(None) };
+        let record = Record::decode(&bytes, slots.len());
         if record.is_none() {
             self.link.wrong("a result's record is not one")?;
         }
-        Ok(record)
+        Ok(record.map(|record| Answer { record, result, found }))
     }
 
     /// Fetches blobs. Those that could not be had are not told.
@@ -188,14 +215,8 @@ impl Taking<'_, '_> {
     }
 
     /// Takes the files of a record that are packed nowhere here. Are all of them packed now?
-    fn files(
-        &self,
-        record: &Record,
-        result: &ActionResult,
-        slots: &[&FileSlot],
-        scratch: &mut Scratch,
-        done: &mut Done,
-    ) -> Result<bool> {
+    fn files(&self, answer: &Answer, slots: &[&FileSlot], scratch: &mut Scratch, done: &mut Done) -> Result<bool> {
+        let Answer { record, result, found } = answer;
         if record.files.iter().zip(slots).any(|(file, slot)| slot.sha256() != Some(file.sha256)) {
             self.link.wrong("a result is of other files than those that were asked for")?;
             return Ok(false);
@@ -213,7 +234,11 @@ impl Taking<'_, '_> {
             match result.files.get(&task::packed(number)).map(|output| output.digest) {
                 Some(digest) if digest.size == file.len() => {
                     let wanted = Wanted { file: number, digest };
-                    if digest.size <= TOGETHER { together.push(wanted) } else { alone.push(wanted) }
+                    match found.get(&digest) {
+                        Some(bytes) => self.small(slot, file, bytes.clone(), Some(digest), scratch, done)?,
+                        None if digest.size <= TOGETHER => together.push(wanted),
+                        None => alone.push(wanted),
+                    }
                 }
                 _ => self.link.wrong("a result lacks a packed file that its record speaks of")?,
             }

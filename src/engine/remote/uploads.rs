@@ -6,7 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,12 @@ const SENDERS: usize = 4;
 /// How often whoever waits looks whether the run was stopped.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Results to be sent together: what the server lacks of them is asked once.
+#[derive(Default)]
+pub struct Sending(pub Vec<Made>);
+
 /// A result to be sent.
-pub struct Sending {
+pub struct Made {
     /// What was asked for.
     pub action: Action,
     /// The record of what was made.
@@ -40,7 +44,8 @@ pub struct Sending {
 impl Sending {
     fn len(&self) -> usize {
         // An input costs about so much in memory.
-        self.record.len() + 160 * (self.action.inputs.len() + self.action.output_paths.len())
+        let names = |made: &Made| 160 * (made.action.inputs.len() + made.action.output_paths.len());
+        self.0.iter().map(|made| made.record.len() + names(made)).sum()
     }
 }
 
@@ -76,7 +81,7 @@ impl Uploads {
 }
 
 impl Link {
-    /// Queues a result. Waits while the queue is full.
+    /// Queues results. Waits while the queue is full.
     pub fn send(self: &Arc<Self>, sending: Sending, stopped: &dyn Fn() -> bool) -> Result<()> {
         let uploads = &self.uploads;
         let mut queue = uploads.lock();
@@ -163,39 +168,43 @@ impl Link {
     }
 
     fn send_now(&self, sending: Sending) -> Result<()> {
-        let Sending { action, record, files } = sending;
-        let mut result = ActionResult::default();
-        let mut blobs = Vec::with_capacity(files.len() + 1);
-        for (number, home) in files {
-            // What the local cache has lost meanwhile is not sent, and neither is what speaks of it.
-            let Some(digest) = self.name_of(&home)? else { return Ok(()) };
-            result.files.insert(task::packed(number), OutputFile { digest, contents: None });
-            blobs.push((digest, home));
+        let mut blobs = BTreeMap::new();
+        let (mut results, mut uploads) = (Vec::new(), Vec::new());
+        for Made { action, record, files } in sending.0 {
+            let mut result = ActionResult::default();
+            for (number, home) in files {
+                // What the local cache has lost meanwhile is not sent, and neither is what speaks of it.
+                let Some(digest) = self.name_of(&home)? else { return Ok(()) };
+                result.files.insert(task::packed(number), OutputFile { digest, contents: None });
+                blobs.insert(digest, home);
+            }
+            let record = Upload::bytes(record);
+            result.files.insert(task::RECORD.to_owned(), OutputFile { digest: record.digest, contents: None });
+            uploads.push(record);
+            results.push((action, result));
         }
-        let record = Upload::bytes(record);
-        result.files.insert(task::RECORD.to_owned(), OutputFile { digest: record.digest, contents: None });
-        let cache = self.cache.as_ref();
-        let mut uploads = vec![record];
         {
             let queue = self.uploads.lock();
-            blobs.retain(|(digest, _)| !queue.present.contains(digest));
+            blobs.retain(|digest, _| !queue.present.contains(digest));
         }
+        let cache = self.cache.as_ref();
         uploads.extend(blobs.iter().map(|(digest, home)| Upload {
             digest: *digest,
             open: Box::new(move || {
-                Ok(Box::new(Stoppable { file: open(cache, home)?, stop: Arc::clone(&self.uploads.stop) }))
+                let file = open(cache, home)?;
+                Ok(Box::new(Stoppable { file, stop: Arc::clone(&self.uploads.stop) }))
             }),
         }));
         let sent = self.remote.upload(&uploads).map(|_| ());
-        if self.stopped(&sent) {
+        if self.stopped(&sent) || !self.delivered(sent)? {
             return Ok(());
         }
-        if !self.delivered(sent)? {
-            return Ok(());
-        }
-        self.uploads.lock().present.extend(blobs.iter().map(|(digest, _)| *digest));
-        let kept = self.remote.update(&action, &result);
-        if !self.stopped(&kept) && self.delivered(kept)? {
+        self.uploads.lock().present.extend(blobs.keys());
+        for (action, result) in &results {
+            let kept = self.remote.update(action, result);
+            if self.stopped(&kept) || !self.delivered(kept)? {
+                return Ok(());
+            }
             self.figures.sent.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
