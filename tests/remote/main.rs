@@ -9,6 +9,15 @@
 #![allow(clippy::print_stderr, reason = "what is skipped is told")]
 #![allow(clippy::disallowed_methods, reason = "tests own their effects")]
 
+mod batches;
+mod calls;
+mod certificates;
+mod execute;
+mod fake;
 mod ground;
+mod memory;
 mod real;
 mod servers;
+mod streams;
+mod tls;
+mod workers;
