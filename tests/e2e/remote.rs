@@ -214,7 +214,7 @@ fn whatever_is_wrong_there_the_packages_are_right() {
             _ => assert!(used.errors > 0 && seen.notices.len() == 1, "{fault:?}: {used:?} {:?}", seen.notices),
         }
         let mode = match fault {
-            Down | Torn => "off: after 3 failures",
+            Down => "off: after 3 failures",
             Denied => "off: access denied",
             ReadOnly => "read-only: it takes no results",
             _ => "read and write",

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::certificates::Certificates;
 use crate::engine::{BIG, Built, There, build, build_well, built, checkout, command, copy, expected};
 use crate::proxy::Proxy;
 use crate::servers::BuildGrid;
@@ -69,6 +70,36 @@ fn a_wrong_token_is_told_and_not_shown() {
     // A secret that is not there is no empty secret.
     let absent = built(&command(&space, &there.url, there.instance, &["--force"]).output().unwrap());
     assert!(absent.notices().concat().contains("`CACHE_TOKEN` is not set"), "{absent:#?}");
+}
+
+#[test]
+fn a_server_whom_nobody_vouches_for_is_not_spoken_to_and_one_that_asks_who_we_are_is_told() {
+    let Some(certificates) = Certificates::make() else { return };
+    let wants = BuildGrid { certificates: Some(certificates.0.path().to_path_buf()), ..BuildGrid::default() };
+    let Some(there) = There::build_grid(&wants) else { return };
+    let space = checkout();
+    let file = |name: &str| certificates.0.path().join(name).display().to_string();
+    let run = |space: &Space, keys: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = command(space, &there.url, there.instance, arguments);
+        for (key, name) in keys {
+            command.env(format!("EXPERT_BUILD_CACHE_REMOTE_{key}"), file(name));
+        }
+        built(&command.output().unwrap())
+    };
+    // The system's authorities do not know it.
+    let unknown = run(&space, &[], &[]);
+    assert_eq!(unknown.mode(), "off: no connection");
+    went_on(&unknown, &space);
+    let mine = [("CA", "ca.pem"), ("CLIENT_CERT", "client.pem"), ("CLIENT_KEY", "client.key")];
+    let anonymous = run(&copy(&space), &mine[..1], &["--remote-required"]);
+    assert_eq!(anonymous.code, 3, "{anonymous:#?}");
+    let first = copy(&space);
+    let known = run(&first, &mine, &["--remote-required"]);
+    assert_eq!((known.code, known.remote("errors"), known.remote("sent")), (0, 0, 4), "{known:#?}");
+    let second = copy(&space);
+    let warm = run(&second, &mine, &["--remote-required"]);
+    assert_eq!((warm.counts(), warm.segments()), ([0, 4, 0], 0));
+    assert!(second.packages() == space.packages());
 }
 
 #[test]

@@ -19,10 +19,20 @@ mod space;
 #[allow(dead_code, reason = "shared with tests/torch.rs")]
 mod torch_maker;
 
+mod batches;
+mod calls;
+mod certificates;
 mod engine;
 mod engine_cache;
+mod engine_exec;
 mod engine_trouble;
+mod execute;
+mod fake;
 mod ground;
+mod memory;
 mod proxy;
 mod real;
 mod servers;
+mod streams;
+mod tls;
+mod workers;

@@ -25,7 +25,7 @@ fn there_and_back(connection: &Connection) {
     let action = action("there and back");
     assert_eq!(remote.result(&action, &["out/one"]), Ok(None));
 
-    let large = noise(9 << 20, 1);
+    let large = noise(5 << 20, 1);
     let (one, two) = (Arc::new(b"one".to_vec()), noise(70_000, 2));
     let folder = BTreeMap::from([
         (path("a/b/.c/d"), CasDigest::of(&one)),
@@ -147,7 +147,7 @@ fn missing(connection: &Connection, evict: &dyn Fn(&str)) {
 /// This side's files change, end early or cannot be read: nothing wrong gets into the cache, and the failure is ours.
 fn changed(connection: &Connection) {
     let remote = client(connection);
-    for len in [3000, 9 << 20] {
+    for len in [3000, 5 << 20] {
         let right = noise(len, 55);
         let mut other = right.to_vec();
         other[len - 1] ^= 1;
@@ -185,7 +185,7 @@ fn changed(connection: &Connection) {
 /// Several threads and two clients at once.
 fn together(connection: &Connection) {
     let remotes = [client(connection), client(connection)];
-    let large = noise(6 << 20, 400);
+    let large = noise(5 << 20, 400);
     std::thread::scope(|scope| {
         for turn in 0..6u64 {
             let (remote, large) = (&remotes[turn as usize % 2], &large);

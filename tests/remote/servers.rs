@@ -24,8 +24,6 @@ pub struct BuildGrid {
     pub certificates: Option<PathBuf>,
     /// Wants a JWT that is signed with this.
     pub secret: Option<&'static str>,
-    /// Bytes that its memory holds, where it does not keep blobs on disk.
-    pub memory: Option<u64>,
 }
 
 impl Server {
@@ -50,6 +48,9 @@ impl Server {
         let program = given("EXPERT_BUILD_BUILDGRID", "BuildGrid (PyPI: buildgrid)")?;
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
+        if let Some(secret) = wants.secret {
+            std::fs::write(folder.path().join("secret"), secret).unwrap();
+        }
         let config = folder.path().join("config.yml");
         std::fs::write(&config, wants.config(folder.path(), port)).unwrap();
         Self::start(folder, port, move || {
@@ -95,27 +96,17 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Takes away what it keeps under this hash.
+    /// Takes away what it keeps under this hash. Folders are named by the first digits of what is in them.
     pub fn evict(&self, hash: &str) {
         let mut found = 0;
-        let mut folders = vec![self.folder.path().to_path_buf()];
-        while let Some(folder) = folders.pop() {
+        let mut folders = vec![(self.folder.path().to_path_buf(), String::new())];
+        while let Some((folder, above)) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
+                let name = format!("{above}{}", path.file_name().unwrap().to_str().unwrap());
                 if path.is_dir() {
-                    folders.push(path);
-                } else if path
-                    .components()
-                    .rev()
-                    .take(3)
-                    .map(|part| part.as_os_str().to_str().unwrap())
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .rev()
-                    .copied()
-                    .collect::<String>()
-                    .ends_with(hash)
-                {
+                    folders.push((path, name));
+                } else if name.ends_with(hash) {
                     std::fs::remove_file(path).unwrap();
                     found += 1;
                 }
@@ -145,13 +136,10 @@ impl BuildGrid {
                 at.display()
             )),
         }
-        let storage = match self.memory {
-            Some(bytes) => format!("  - !lru-storage &cas\n    size: {bytes}\n"),
-            None => format!("  - !disk-storage &cas\n    path: {}\n", folder.join("blobs").display()),
-        };
+        let storage = format!("  - !disk-storage &cas\n    path: {}\n", folder.join("blobs").display());
         let access = match self.secret {
             None => "method: none".to_owned(),
-            Some(secret) => format!("method: jwt\n  secret: {secret}\n  algorithm: hs256"),
+            Some(_) => format!("method: jwt\n  secret: {}\n  algorithm: hs256", folder.join("secret").display()),
         };
         format!(
             "server:\n{channel}authorization:\n  {access}\nmonitoring:\n  enabled: false\nthread-pool-size: 20\nstorages:\n\

@@ -68,6 +68,8 @@ struct Queue {
     failed: Option<Error>,
     /// Blobs that are known to be there.
     present: BTreeSet<CasDigest>,
+    /// Blobs that a thread is sending: whoever needs the same waits.
+    moving: BTreeSet<CasDigest>,
 }
 
 impl Uploads {
@@ -183,10 +185,7 @@ impl Link {
             uploads.push(record);
             results.push((action, result));
         }
-        {
-            let queue = self.uploads.lock();
-            blobs.retain(|digest, _| !queue.present.contains(digest));
-        }
+        let moving = self.alone(&mut blobs);
         let cache = self.cache.as_ref();
         uploads.extend(blobs.iter().map(|(digest, home)| Upload {
             digest: *digest,
@@ -200,6 +199,7 @@ impl Link {
             return Ok(());
         }
         self.uploads.lock().present.extend(blobs.keys());
+        drop(moving);
         for (action, result) in &results {
             let kept = self.remote.update(action, result);
             if self.stopped(&kept) || !self.delivered(kept)? {
@@ -208,6 +208,19 @@ impl Link {
             self.figures.sent.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Takes out what is there already, and waits for what other threads are sending. Nobody sends the rest meanwhile.
+    fn alone(&self, blobs: &mut BTreeMap<CasDigest, Digest>) -> Moving<'_> {
+        let mut queue = self.uploads.lock();
+        loop {
+            blobs.retain(|digest, _| !queue.present.contains(digest));
+            if !blobs.keys().any(|digest| queue.moving.contains(digest)) {
+                queue.moving.extend(blobs.keys());
+                return Moving { link: self, blobs: blobs.keys().copied().collect() };
+            }
+            queue = self.uploads.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Did it fail because the run was stopped?
@@ -270,6 +283,23 @@ impl Read for Stoppable {
             return Err(io::Error::other("the run was stopped"));
         }
         self.file.read(into)
+    }
+}
+
+/// Blobs that nobody else sends meanwhile.
+struct Moving<'l> {
+    link: &'l Link,
+    blobs: Vec<CasDigest>,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.link.uploads.lock();
+        for digest in &self.blobs {
+            queue.moving.remove(digest);
+        }
+        drop(queue);
+        self.link.uploads.changed.notify_all();
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::link::{Job, Link, MAX_MESSAGE, SharedLink};
+use super::link::{Job, Link, MAX_MESSAGE, SharedLink, slowest};
 use super::trouble::{Retry, Trouble};
 use crate::base::Sha256;
 use crate::base::digest::hex;
@@ -27,6 +27,8 @@ const AHEAD: usize = 2;
 const PROGRESS: u64 = 64 << 10;
 /// Bytes that a server hashes and stores in a second, at least, before it answers to a whole stream.
 const HASHED: u64 = 16 << 20;
+/// Bytes of a stream that may lie in this machine's buffers when the last message is handed over.
+const ON_ITS_WAY: u64 = 8 << 20;
 /// Bytes of a message that is sent at most: any longer cannot be, see [`Sending::break_off`].
 const MAX_SENT: usize = 2 << 20;
 
@@ -182,9 +184,10 @@ impl Sending {
             self.break_off(sender, link.patience.lookup).await;
             return Err(trouble);
         }
-        // The stream ends here; what the server says to it may take the time that it needs to hash the bytes.
+        // The stream ends here, but some of it is still on its way; and the server may hash it all before it answers.
         drop(sender);
-        let patience = link.patience.idle + Duration::from_secs(self.digest.size / HASHED);
+        let size = self.digest.size;
+        let patience = link.patience.idle + slowest(size.min(ON_ITS_WAY)) + Duration::from_secs(size / HASHED);
         let answer = timeout(patience, job.end()).await.map_err(|_| Trouble::silence(patience))?;
         self.judge(answer?.map(tonic::Response::into_inner))
     }

@@ -16,6 +16,9 @@ const WINDOWS: (u32, u32) = (2 << 20, 8 << 20);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Names of headers that gRPC keeps for itself.
 const RESERVED: [&str; 6] = ["content-type", "te", "host", "user-agent", "connection", "transfer-encoding"];
+/// What no part of an instance's name may be: a server could not tell where the name ends.
+const KEYWORDS: [&str; 7] =
+    ["blobs", "uploads", "actions", "actionResults", "operations", "capabilities", "compressed-blobs"];
 /// What a URL may begin with, and whether that is TLS.
 const SCHEMES: [(&str, bool); 4] = [("grpc", false), ("grpcs", true), ("http", false), ("https", true)];
 
@@ -101,6 +104,10 @@ impl Connection {
     /// Reads the values; nothing is sent.
     pub(super) fn prepare(&self) -> Result<Prepared> {
         let (address, is_tls) = address(&self.url)?;
+        let is_name = |part: &str| !part.is_empty() && !KEYWORDS.contains(&part);
+        if !self.instance.is_empty() && !self.instance.split('/').all(is_name) {
+            return Err(Error::usage(format!("`{}` cannot be the name of an instance", self.instance.escape_debug())));
+        }
         let wrong = |e: &dyn fmt::Display| Error::usage(format!("the remote cache `{address}` cannot be used: {e}"));
         let scheme = if is_tls { "https" } else { "http" };
         let endpoint =
@@ -278,6 +285,9 @@ mod tests {
         assert!(header("a b", "1").contains("no name of a header"));
         let secret = header("authorization", "hunter2\n");
         assert!(secret.contains("characters that none can have") && !secret.contains("hunter2"), "{secret}");
+        for instance in ["/a", "a/", "a//b", "blobs", "a/uploads/b"] {
+            assert!(of(&|c| c.instance = instance.into()).contains("cannot be the name of an instance"));
+        }
         assert!(of(&|c| c.authorities = Some(b"no".to_vec())).contains("no certificate in PEM form"));
         let broken = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_vec();
         assert!(of(&|c| c.authorities = Some(broken.clone())).contains("cannot be used"));

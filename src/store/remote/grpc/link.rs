@@ -144,7 +144,7 @@ impl Link {
 
     /// Until a call must be answered that carries so many bytes.
     pub(super) fn patience_for(&self, bytes: u64) -> Duration {
-        self.patience.lookup + Duration::from_secs(bytes / SLOWEST)
+        self.patience.lookup + slowest(bytes)
     }
 
     /// Waits until one more batch or stream may move.
@@ -201,6 +201,11 @@ impl Link {
         }
         Failure { kind: trouble.kind, message }
     }
+}
+
+/// How long so many bytes may take.
+pub(super) fn slowest(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST)
 }
 
 /// Work that goes on by itself and ends with whoever waits for it.

@@ -232,7 +232,7 @@ fn tree_message(files: &BTreeMap<RelPath, CasDigest>) -> (Encoded, Vec<Encoded>)
     let mut folders = Folders::default();
     folders.write(root);
     // The root was written last; a folder below it cannot be equal to it.
-    let root = folders.written.pop().map(|root| root.bytes).unwrap_or_default();
+    let root = folders.written.pop().map(|root| root.bytes);
     let children = folders.written.iter().rev().map(|child| child.bytes.clone()).collect();
     (Encoded::of(&Tree { root, children }), folders.written)
 }
@@ -240,8 +240,8 @@ fn tree_message(files: &BTreeMap<RelPath, CasDigest>) -> (Encoded, Vec<Encoded>)
 /// A `Tree` whose folders are still bytes: their digests are of these, whatever else a server may have written in them.
 #[derive(Clone, PartialEq, Message)]
 struct Tree {
-    #[prost(bytes = "vec", tag = "1")]
-    root: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "1")]
+    root: Option<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "2")]
     children: Vec<Vec<u8>>,
 }
@@ -254,7 +254,7 @@ pub(super) fn read_tree(bytes: &[u8]) -> Result<BTreeMap<RelPath, CasDigest>, Tr
     let children: BTreeMap<Sha256, &[u8]> =
         tree.children.iter().map(|child| (Sha256::of(child), child.as_slice())).collect();
     let mut files = BTreeMap::new();
-    let mut left: Vec<(Option<RelPath>, &[u8])> = vec![(None, &tree.root)];
+    let mut left: Vec<(Option<RelPath>, &[u8])> = vec![(None, tree.root.as_deref().unwrap_or_default())];
     let mut folders = 0;
     while let Some((parent, bytes)) = left.pop() {
         folders += 1;
@@ -307,4 +307,98 @@ pub(super) fn read_digest(told: Option<&reapi::Digest>) -> Result<CasDigest, Tro
         Some(CasDigest { sha256, size: told.size_bytes.try_into().ok()? })
     });
     read.ok_or_else(|| Trouble::lasting(FailureKind::Wrong, "the server names a blob by something that is no SHA-256"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use prost::Message as _;
+
+    use super::{ActionMessages, read_tree, result_message, tree_message};
+    use crate::base::RelPath;
+    use crate::store::remote::{Action, ActionResult, CasDigest, Input, OutputFile, OutputFolder};
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    fn digest(hex: &str, size: u64) -> CasDigest {
+        CasDigest { sha256: hex.parse().unwrap(), size }
+    }
+
+    fn files() -> BTreeMap<RelPath, CasDigest> {
+        let same = CasDigest::of(b"same");
+        BTreeMap::from([
+            (path("in/é"), CasDigest::of(b"")),
+            (path("in/twin/deep/one"), same),
+            (path("in/.hidden/deep/one"), same),
+            (path("in/a"), same),
+            (path("in/Z"), same),
+            (path("tool"), CasDigest::of(b"#!")),
+        ])
+    }
+
+    /// The digests below were computed by Python's protobuf library over messages that were written by hand.
+    #[test]
+    fn messages_are_canonical() {
+        let input = |(path, digest): (RelPath, CasDigest)| {
+            let executable = path.as_str() == "tool";
+            (path, Input { digest, executable })
+        };
+        let action = Action {
+            arguments: vec!["./tool".into(), "run".into(), "--x".into()],
+            environment: BTreeMap::from([("B".into(), String::new()), ("A".into(), "1".into())]),
+            inputs: files().into_iter().map(input).collect(),
+            output_paths: vec!["out/b".into(), "out/a".into(), "out/b".into()],
+            platform: BTreeMap::from([("OSFamily".into(), "linux".into()), ("ISA".into(), "x86-64".into())]),
+            salt: b"salt".to_vec(),
+            timeout: Some(Duration::from_millis(90_500)),
+        };
+        let messages = ActionMessages::of(&action, "ns");
+        let key = digest("607b3c769f6fb2ac4793b50a1eb617c0a83c5532b676f4b7a3add24fe151dbd6", 196);
+        assert_eq!(messages.key, key);
+        let written: Vec<CasDigest> = messages.blobs.iter().map(|blob| blob.digest).collect();
+        let expected = [
+            digest("821ac4a2b4c32ea10e64c6affe7401ffaa5af033faeff4296119b2465a6a4827", 77),
+            digest("d6589eb2ae327422fcb2da02fa8979934655663bd6ecf93c0274953040ffcf18", 78),
+            digest("72ac7bd7abcaf3d0fd9a8d54d7c5d6adb53de4b78dbd3a079e913e58b3e35bd8", 383),
+            digest("7971447acfaf392539377715e3591f683ffe20068067ad946920f80b2f6b3978", 157),
+            digest("5b2e977c441f74f0186266fa0cb0af2fb38a0cbcce03b53b072f12ab2bae2489", 81),
+            key,
+        ];
+        assert_eq!(written, expected, "each folder once, below it those in it; the action last");
+        for blob in &messages.blobs {
+            assert_eq!(CasDigest::of(&blob.bytes), blob.digest);
+        }
+
+        let bare = Action { arguments: vec!["x".into()], ..Action::default() };
+        let key = digest("f014c422081f3565eac914f4113d7da7d1dd379ac3941cba5d1792f8d111bde7", 138);
+        assert_eq!(ActionMessages::of(&bare, "").key, key);
+        assert_ne!(ActionMessages::of(&bare, "ns").key, key);
+    }
+
+    #[test]
+    fn results_and_trees_are_canonical() {
+        let tree = digest("438f55be0c635b20d1fb1d9cc3e264675ef21f229aecf772e84f7f0f049221d4", 703);
+        let (message, folders) = tree_message(&files());
+        assert_eq!((message.digest, folders.len()), (tree, 3));
+        assert_eq!(read_tree(&message.bytes).unwrap(), files());
+        let (empty, _) = tree_message(&BTreeMap::new());
+        assert_eq!(empty.digest, digest("102b51b9765a56a3e899f7cf0ee38e5251f9c503b357b330a49183eb7b155604", 2));
+        assert_eq!(read_tree(&empty.bytes).unwrap(), BTreeMap::new());
+
+        let output = |bytes| OutputFile { digest: CasDigest::of(bytes), contents: Some(vec![1]) };
+        let result = ActionResult {
+            exit_code: 0,
+            files: BTreeMap::from([("b/c".into(), output(b"#!")), ("a".into(), output(b"same"))]),
+            folders: BTreeMap::from([("d".into(), OutputFolder::Files(files()))]),
+            stderr: b"never kept".to_vec(),
+        };
+        let kept = digest("8c95bce67a94f8196e7acc93f962da617ac797ccab29c7b54aacd0758aaafa64", 228);
+        assert_eq!(CasDigest::of(&result_message(&result).0.encode_to_vec()), kept);
+        let told = ActionResult { folders: BTreeMap::from([("d".into(), OutputFolder::Tree(tree))]), ..result };
+        assert_eq!(CasDigest::of(&result_message(&told).0.encode_to_vec()), kept);
+    }
 }

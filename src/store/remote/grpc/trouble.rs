@@ -17,6 +17,8 @@ const MAX_WORDS: usize = 500;
 /// How servers say that a message was larger than they take; the codes are `ResourceExhausted`, `OutOfRange`, `Internal`.
 const TOO_LARGE: [&str; 5] =
     ["larger than max", "exceeds maximum", "too large", "exceeds the maximum", "exceeded the maximum"];
+/// How servers say that they are full, by codes that mean something else.
+const FULL: [&str; 4] = ["outofspace", "out of space", "no space left", "insufficient storage"];
 
 /// Why a call came to nothing.
 #[derive(Debug, Clone)]
@@ -69,8 +71,10 @@ impl Trouble {
         let lower = message.to_ascii_lowercase();
         let too_large = matches!(code, Code::ResourceExhausted | Code::OutOfRange | Code::Internal)
             && TOO_LARGE.iter().any(|words| lower.contains(words));
+        let is_full = matches!(code, Code::Internal | Code::Unknown | Code::FailedPrecondition)
+            && FULL.iter().any(|words| lower.contains(words));
         let kind = match code {
-            _ if too_large => FailureKind::Exhausted,
+            _ if too_large || is_full => FailureKind::Exhausted,
             Code::NotFound => FailureKind::Missing,
             Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled => FailureKind::Unavailable,
             Code::Unauthenticated | Code::PermissionDenied => FailureKind::Denied,
@@ -168,6 +172,7 @@ mod tests {
         assert_eq!(of(Code::ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"), large);
         assert_eq!(of(Code::ResourceExhausted, "gRPC message exceeds maximum size 4194304: 5"), large);
         assert_eq!(of(Code::OutOfRange, "Error, decoded message length too large: found 5 bytes"), large);
+        assert_eq!(of(Code::Internal, "OutOfSpaceException thrown"), (FailureKind::Exhausted, false, false));
         assert_eq!(of(Code::Internal, "SERVER: Received message larger than max (5 vs. 4)"), large);
     }
 
