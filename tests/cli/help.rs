@@ -63,6 +63,9 @@ fn the_program() {
           --cache-dir <DIR>
               Keep results in this folder [default: the user's cache folder]
 
+          --offline
+              Speak to no other machine: the remote cache is off
+
           --color <WHEN>
               Use colour: auto (on a terminal, unless NO_COLOR is set), always or never
               
@@ -104,7 +107,8 @@ fn the_program() {
     Of several failures the gravest counts: 5, 4, 11, 3.
 
     Environment:
-      EXPERT_BUILD_CACHE_DIR, EXPERT_BUILD_PROFILE, EXPERT_BUILD_<KEY> for the keys of the Expertfile,
+      EXPERT_BUILD_CACHE_DIR, EXPERT_BUILD_PROFILE, EXPERT_BUILD_OFFLINE, EXPERT_BUILD_<KEY> for the
+      keys of the Expertfile (EXPERT_BUILD_CACHE_REMOTE_URL for `url` of `[cache.remote]`),
       SOURCE_DATE_EPOCH, NO_COLOR, CLICOLOR_FORCE, CI, GITHUB_ACTIONS
     "#);
 }
@@ -144,10 +148,23 @@ fn build() {
       -h, --help               Print help
       -V, --version            Print version
 
+    Remote cache:
+          --remote-cache <URL>         Use the remote cache at this address (grpc://, grpcs://), or none
+                                       (off) [default: `[cache.remote] url`]
+          --remote-required            Fail with exit code 3 where the remote cache does not do its part
+                                       (`on-error = "fail"`)
+          --remote-download <WHICH>    Write all packages that the remote cache has, or only tell of
+                                       them (minimal) [default: all]
+          --remote-exec                Have the workers of the remote cache pack experts
+          --remote-jobs <N>            Have so many experts packed by workers at once [default: 16]
+          --remote-exec-binary <FILE>  Have workers run this program, linked statically [default: this
+                                       one]
+
     Global options:
       -C, --directory <DIR>        Work as if started in this folder
           --profile <NAME>         Use this profile of the Expertfile
           --cache-dir <DIR>        Keep results in this folder [default: the user's cache folder]
+          --offline                Speak to no other machine: the remote cache is off
           --color <WHEN>           Use colour: auto (on a terminal, unless NO_COLOR is set), always or
                                    never [default: auto]
       -q, --quiet                  Print answers and errors only

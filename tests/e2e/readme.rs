@@ -64,12 +64,19 @@ fn the_set_up_commands_are_true() {
 fn its_expertfile_is_read() {
     let text = readme();
     let blocks = blocks(&text, "toml");
-    assert_eq!(blocks.len(), 1);
+    assert_eq!(blocks.len(), 2);
     let space = Space::new();
     space.write("Expertfile.toml", blocks[0]);
     space.add("experts/sql", &crate::expert::Expert::lora("expert-sql").requires(&["english-basic@>=1.0.0"]));
     space.run("build").ok().did([1, 0, 0, 0]);
     space.run("--profile ci config").ok();
+    // The second is about a remote cache.
+    space.write("Expertfile.toml", blocks[1]);
+    let shown = space.run("config cache").ok().says("remote.url = \"grpcs://cache.example.com\"");
+    let table = text.split("## A cache for many machines").nth(1).unwrap().split("\n## ").next().unwrap();
+    for key in shown.stdout.lines().filter_map(|line| line.strip_prefix("remote.")?.split([' ', '.']).next()) {
+        assert!(table.contains(key), "`{key}` is not in the table");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn big(seed: u64) -> Vec<u8> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
-    (0..(5 << 20) + 77).map(|i| if i < 3 << 20 { noise() } else { noise() % 16 }).collect()
+    (0..(2 << 20) + 77).map(|i| if i < 3 << 19 { noise() } else { noise() % 16 }).collect()
 }
 
 fn checkout() -> Space {

@@ -10,7 +10,7 @@ use crate::servers::{BuildGrid, Server};
 use crate::space::{EXPERT_BUILD, Space};
 
 /// Weights that are large enough to be a stream of their own, and pack to about as much.
-pub const BIG: usize = 6 << 20;
+pub const BIG: usize = 3 << 20;
 
 /// A repo of three experts: two of them share a big file, one has two packages.
 pub fn checkout() -> Space {

@@ -56,7 +56,7 @@ fn workers_pack_and_the_bytes_are_those_of_a_local_build() {
 #[test]
 fn local_threads_work_while_workers_do() {
     let (Some(program), Some(there)) = (program(), There::casd(&[])) else { return };
-    let expert = |number: u64| Expert::lora(&format!("e{number}")).file("vocab.model", &**noise(BIG / 3, number));
+    let expert = |number: u64| Expert::lora(&format!("e{number}")).file("vocab.model", &**noise(BIG / 2, number));
     let experts: Vec<Expert> = (0..8).map(|number| expert(number + 1)).collect();
     let space = Space::with(&experts);
     let run = executing(&space, &there, &program, &["--remote-jobs", "1"]);

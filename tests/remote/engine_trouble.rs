@@ -141,7 +141,7 @@ fn a_server_that_goes_away_while_results_are_fetched() {
 
 #[test]
 fn a_server_without_room_is_not_filled_further() {
-    let Some(there) = There::casd(&["--quota-high=3M", "--quota-low=1M"]) else { return };
+    let Some(there) = There::casd(&["--quota-high=2M", "--quota-low=1M"]) else { return };
     let space = checkout();
     let run = build_well(&space, &there, &[]);
     assert!(space.packages() == expected(&space));
