@@ -20,7 +20,7 @@ const SLOTS: usize = 1 << 10;
 
 /// What a look at a block finds.
 pub(crate) struct Look {
-    /// How often each byte occurs.
+    /// How often each byte occurs; of literals, nearly.
     pub(crate) histogram: Histogram,
     /// Every fourth byte is nearly always the same.
     pub(crate) padded: bool,
@@ -28,8 +28,15 @@ pub(crate) struct Look {
     pub(crate) repeats: bool,
 }
 
-/// Counts the bytes of `block`, and says whether matching is worth its time there.
+/// Counts the bytes of `block`, and says whether matching is worth its time there. A whole block where it is not is
+/// counted by half.
 pub(crate) fn at_block(block: &[u8]) -> Look {
+    if block.len() == BLOCK
+        && let Some((histogram, false)) = entropy::sampled(block)
+        && !repeats(block, &histogram)
+    {
+        return Look { histogram, padded: false, repeats: false };
+    }
     let (histogram, padded) = entropy::histogram(block);
     let repeats = padded || repeats(block, &histogram);
     Look { histogram, padded, repeats }
