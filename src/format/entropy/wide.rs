@@ -13,12 +13,12 @@ use std::arch::x86_64::{
     _mm256_sllv_epi64, _mm256_srli_epi64, _mm256_srlv_epi64, _mm256_storeu_si256, _mm256_sub_epi64,
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi64, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512,
     _mm512_castsi512_si256, _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask,
-    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_slli_epi16, _mm512_sllv_epi32, _mm512_sllv_epi64, _mm512_srli_epi16,
-    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_srlv_epi64, _mm512_sub_epi64,
+    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_slli_epi16, _mm512_sllv_epi32, _mm512_sllv_epi64, _mm512_srli_epi16, _mm512_srli_epi32,
+    _mm512_srli_epi64, _mm512_srlv_epi64, _mm512_sub_epi64,
 };
 
-use crate::format::deflate::entropy::Bits;
+use crate::format::entropy::coder::Bits;
 
 /// Bytes that are coded at once.
 pub(super) const STEP: usize = 64;
@@ -50,7 +50,16 @@ impl Tables {
     pub(super) fn code(&self, source: &[u8], room: &mut [u8], bits: &mut Bits) -> usize {
         #[expect(unsafe_code, reason = "tables are made only where the processor has these features")]
         unsafe {
-            steps(self, source, room, bits);
+            steps(self, source.as_chunks().0.iter(), &order(false), room, bits);
+        }
+        source.len() / STEP * STEP
+    }
+
+    /// The same from the end of `source` to its start.
+    pub(super) fn code_back(&self, source: &[u8], room: &mut [u8], bits: &mut Bits) -> usize {
+        #[expect(unsafe_code, reason = "tables are made only where the processor has these features")]
+        unsafe {
+            steps(self, source.as_rchunks().1.iter().rev(), &order(true), room, bits);
         }
         source.len() / STEP * STEP
     }
@@ -186,17 +195,31 @@ fn shifted([first, second, third]: [__m256i; 3], by: __m256i) -> [__m256i; 4] {
     ]
 }
 
+/// The places that the bytes of a step are taken from: even eights first, then odd ones, the halves that [`sixteens`] joins.
+fn order(back: bool) -> [u8; STEP] {
+    std::array::from_fn(|i| {
+        let (lane, byte) = (i / 8, i % 8);
+        let at = 8 * (2 * (lane % 4) + lane / 4) + byte;
+        (if back { STEP - 1 - at } else { at }) as u8
+    })
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn steps(tables: &Tables, source: &[u8], room: &mut [u8], bits: &mut Bits) {
+fn steps<'s>(
+    tables: &Tables,
+    source: impl Iterator<Item = &'s [u8; STEP]>,
+    order: &[u8; STEP],
+    room: &mut [u8],
+    bits: &mut Bits,
+) {
     let (low, high) = (Table::new(&tables.low), Table::new(&tables.high));
-    // Even eights first, then odd ones: the halves that `sixteens` joins.
-    let order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+    let order = load(order);
     let mut state = *bits;
     state.push(0, 0, room);
     let (mut at, mut held) = (state.at, u64::from(state.held));
     room[at] = state.bits as u8;
-    for step in source.as_chunks::<STEP>().0 {
-        let bytes = _mm512_permutexvar_epi64(order, load(step));
+    for step in source {
+        let bytes = _mm512_permutexvar_epi8(order, load(step));
         let (groups, len) = sixteens(eights(low, high, bytes));
         let ends = sums(len);
         let begins = _mm256_add_epi64(_mm256_sub_epi64(ends, len), _mm256_set1_epi64x(held as i64));
@@ -220,7 +243,7 @@ fn steps(tables: &Tables, source: &[u8], room: &mut [u8], bits: &mut Bits) {
 #[cfg(test)]
 mod tests {
     use super::{STEP, Tables};
-    use crate::format::deflate::entropy::{Bits, ROOM, fours};
+    use crate::format::entropy::coder::{Bits, ROOM, fours};
 
     #[test]
     fn as_the_scalar_loop() {
@@ -246,6 +269,11 @@ mod tests {
             assert_eq!(tables.code(&source, &mut one, &mut wide), source.len());
             fours(&source, &table, &mut two, &mut scalar);
             assert!(wide == scalar && one[..wide.at] == two[..wide.at], "round {round}");
+            let (mut wide, mut scalar) = (begin, begin);
+            assert_eq!(tables.code_back(&source, &mut one, &mut wide), source.len());
+            let back: Vec<u8> = source.iter().rev().copied().collect();
+            fours(&back, &table, &mut two, &mut scalar);
+            assert!(wide == scalar && one[..wide.at] == two[..wide.at], "round {round}, backwards");
         }
     }
 }
