@@ -5,6 +5,7 @@ pub mod archive;
 pub mod deflate;
 pub mod dsse;
 pub mod elf;
+pub(crate) mod entropy;
 pub mod grammar;
 pub mod gzip;
 pub mod gzip_stretch;

@@ -168,12 +168,21 @@ headers = { authorization = { prefix = 'Bearer ' }, x = 1 }
 externals = { a = '1.0' }
 "), @r#"
     Expertfile.toml:2:7: expertfile-value: `ftp://x` is not the address of a cache ['ftp://x']
-      help: an address begins with `grpc://`, `grpcs://`, `http://` or `https://`
+      help: an address begins with `grpc://`, `grpcs://`, `http://` or `https://`; `off` uses none
     Expertfile.toml:3:29: expertfile-value: `env` is missing [{ prefix = 'Bearer ' }]
     Expertfile.toml:3:57: expertfile-type: expected a string, or `{ env = "NAME", prefix = "Bearer " }`, found an integer [1]
     Expertfile.toml:5:19: expertfile-value: `1.0` is not a version: unexpected end of input while parsing minor version number ['1.0']
       help: a version has three numbers: `1.4.0`
     "#);
+    insta::assert_snapshot!(of("[cache.remote]\nurl = 'https://host'\nclient-cert = 'x'\njobs = 0\ntimeout = '2h'"), @"
+    Expertfile.toml:4:8: expertfile-value: expected a number from 1 to 1024, found `0` [0]
+    Expertfile.toml:5:12: expertfile-value: `2h` is not a time from 1 second to an hour ['2h']
+      help: `30s`, `2min`, or a number of seconds
+    ");
+    insta::assert_snapshot!(of("[cache.remote]\nurl = 'https://host'\nclient-cert = 'x'\n"), @"
+    Expertfile.toml:3:15: expertfile-value: there is no `client-key` ['x']
+      help: `client-cert` and `client-key` go together
+    ");
     insta::assert_snapshot!(of("[cache.remote]\nurl = 'https://u:p@host'\nheaders = { 'a b' = 'x' }"), @"
     Expertfile.toml:2:7: expertfile-value: an address holds no password ['https://u:p@host']
       help: put it into `headers`, from a variable

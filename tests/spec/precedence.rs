@@ -184,6 +184,10 @@ url = 'grpcs://cache.example.com'
     remote.read = true                        # built in
     remote.write = "ci"                       # built in
     remote.on-error = "warn"                  # built in
+    remote.timeout = "30s"                    # built in
+    remote.download = "all"                   # built in
+    remote.exec = false                       # built in
+    remote.jobs = 16                          # built in
 
     [[expert]]
     path = "experts/sql"                      # expert at Expertfile.toml:9

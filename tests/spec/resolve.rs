@@ -58,6 +58,16 @@ read = true
 write = "ci"
 on-error = "warn"
 headers = { authorization = { env = "CACHE_TOKEN", prefix = "Bearer " } }
+ca = "ca.pem"
+client-cert = "me.pem"
+client-key = { env = "CACHE_KEY" }
+timeout = "2min"
+namespace = "team"
+download = "minimal"
+exec = true
+jobs = 100
+exec-binary = "expert-build-static"
+platform = { OSFamily = "linux" }
 
 [profile.ci]
 lints.preset = "strict"
@@ -93,6 +103,8 @@ fn the_reference_of_the_documentation() {
     assert!(sql.includes().takes(&RelPath::new("docs/a/b.md").unwrap()));
     let remote = repo.cache.remote.as_ref().unwrap();
     assert_eq!(remote.headers.keys().collect::<Vec<_>>(), ["authorization"]);
+    assert_eq!((remote.timeout.value.0, remote.jobs.value.0, remote.exec.value), (120, 100, true));
+    assert_eq!((remote.namespace.value.as_str(), remote.platform["OSFamily"].value.as_str()), ("team", "linux"));
     assert_eq!(repo.files.len(), 1);
     assert_eq!(repo.warnings, []);
 }
@@ -103,11 +115,11 @@ fn a_profile_stands_above_the_expert() {
     let repo = resolve(&reference(), &request).unwrap();
     let sql = &repo.experts[1];
     assert_eq!(sql.sign.value, Sign::Required);
-    assert_eq!(sql.sign.origin.to_string(), "profile `ci` at Expertfile.toml:54");
+    assert_eq!(sql.sign.origin.to_string(), "profile `ci` at Expertfile.toml:64");
     // The preset changes, the expert's own levels stay.
     assert_eq!(sql.lints().preset, Preset::Strict);
     assert_eq!(sql.lints().levels.get("weights-not-finite"), Some(&Level::Deny));
-    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:55");
+    assert_eq!(repo.cache.remote.as_ref().unwrap().write.origin.to_string(), "profile `ci` at Expertfile.toml:65");
     assert_eq!(repo.profile.as_ref().unwrap().origin.to_string(), "flag `--profile`");
 }
 
