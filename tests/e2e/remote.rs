@@ -366,6 +366,49 @@ fn waiting_for_answers_costs_no_thread() {
     assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
 }
 
+/// The table in the head of `engine::remote`, for ten experts with a big file each.
+#[test]
+fn the_page_on_costs_is_true() {
+    let expert = |number: u32| {
+        let noise = (0..(1 << 20) + 99_u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(number) >> 24) as u8);
+        Expert::lora(&format!("e{number}")).file("vocab.model", noise.collect::<Vec<u8>>())
+    };
+    let experts: Vec<Expert> = (1..=10).map(expert).collect();
+    let fake = Arc::new(Fake::default());
+    let (first, second) = (Space::with(&experts), Space::with(&experts));
+    for space in [&first, &second] {
+        let text = "[workspace]\nmembers = [\"experts/*\"]\n[defaults]\ncompression = \"none\"\n";
+        space.write("Expertfile.toml", text);
+    }
+    let cost = |space: &Space| {
+        fake.take();
+        Client::new(&fake).run(space);
+        let (calls, traffic) = fake.take();
+        assert_eq!(calls.values().sum::<u64>(), traffic.calls);
+        (traffic.calls, traffic.sent, traffic.received)
+    };
+    let big = 10 * ((1 << 20) + 99);
+    let (calls, sent, _) = cost(&first);
+    assert_eq!(calls, 90, "nothing is there");
+    assert!(sent > big && sent - big < 10 * (8 << 10), "records and names are small: {}", sent - big);
+    let (calls, sent, received) = cost(&second);
+    assert_eq!((calls, sent), (20, 0), "all is there: below 3 for an expert, and for a task of it all the more");
+    assert!(received >= big);
+    for number in 1..=10 {
+        first.write(&format!("experts/e{number}/README.md"), "# Changed\n");
+    }
+    // Its own local cache has the weights: they are neither asked for nor fetched.
+    assert_eq!(cost(&first).0, 10 * (1 + 4), "the README changed");
+    let third = Space::with(&experts);
+    third.copy(&first.path("Expertfile.toml").parent().unwrap().to_path_buf(), "");
+    third.outputs().iter().for_each(|(path, _)| third.remove(path));
+    for number in 1..=10 {
+        third.write(&format!("experts/e{number}/README.md"), "# Changed again\n");
+    }
+    assert_eq!(cost(&third).0, 10 * (1 + 1 + 1 + 4), "the README changed, on a fresh machine");
+    assert_eq!(cost(&third), (0, 0, 0), "nothing changed");
+}
+
 /// Runs the program in a folder, as a worker would.
 fn worker(fail: fn(usize) -> bool) -> crate::remote_fake::Worker {
     let number = std::sync::atomic::AtomicUsize::new(0);

@@ -112,7 +112,10 @@ pub fn command(space: &Space, url: &str, instance: &str, arguments: &[&str]) -> 
 /// What came of a build.
 pub fn built(output: &std::process::Output) -> Built {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let events = text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    let schema = serde_json::from_str(include_str!("../../schema/events.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    assert!(events.iter().all(|event| schema.is_valid(event)), "{text}");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Built { code: output.status.code().unwrap_or(-1), events, _stderr: stderr }
 }

@@ -31,6 +31,12 @@ fn a_second_checkout_restores_all_byte_for_byte_and_compresses_nothing() {
 
         let again = build_well(&second, &there, &[]);
         assert_eq!((again.counts(), again.mode().as_str()), ([0, 0, 4], "none"), "nothing to do, nobody to ask");
+        let told = second.run("cache stats --message-format json").ok().stdout;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["remote"]["hits"], &told["remote"]["misses"]), (&3.into(), &0.into()), "{told:#}");
+        assert_eq!(told["remote"]["calls"], warm.remote("calls"));
+        second.run("cache stats").ok().says("3 hits, 0 misses, 0 errors");
+        copy(&second).run("build --offline").ok();
     }
 }
 

@@ -12,8 +12,9 @@
 //! * **So the source is read first.** An action is named by the SHA-256 of its inputs, so a big file is read before anything
 //!   is asked, for both hashes and a look at its values, and a second time if it has to be packed after all. A hint of size and
 //!   samples, as the local cache has, would save the second reading and cost one round trip for each expert at every hit.
-//!   The second reading comes from the page cache and takes no SHA-256, whose order is the bottleneck of the first: 0.15 s a
-//!   GiB, which is less than ten round trips. A file whose digest the index knows is read once, as without a remote.
+//!   The second reading comes from the page cache and takes no SHA-256, whose order is the bottleneck of the first: it adds
+//!   BLAKE3 (8 % of the work of a whole pass) and the copy out of the page cache. A file whose digest the index knows is read
+//!   once, as without a remote, and so is one that anybody's cache has packed.
 //! * **One question for an expert first.** Its answer brings the tables, all small files and the names of the big ones. Only where
 //!   it is not there are big files asked for by themselves: whoever changed the README finds the weights so.
 //! * **The same action for cache and worker.** A worker's differs by the program among its inputs and by nothing else, and
@@ -32,7 +33,7 @@
 //! | fresh checkout, all is there | 1 | `b`, and 1 where the server does not send records along or files are of 16 KiB to 1 MiB | 0 |
 //! | the README changed | 1 + `b` | `b` | 4 |
 //! | nothing is there | 1 + `b` | 0 | 4 + 3 `b` |
-//! | packed by a worker | 1 + `b` | `b` | 2 + `b` inputs, and as above without the big files |
+//! | packed by a worker | 1 + `b` | `b`, and 1 | 4 + `b` for inputs and action, then 4 + 2 `b` for results |
 //!
 //! A file that many experts share (a tokenizer) is fetched once and sent once. With one big file of 20 MiB and six small ones in
 //! each expert, 80 % of its size when packed; the name of an action and its record are 3 KiB together:
@@ -50,12 +51,20 @@
 //!
 //! # What 100 workers would do
 //!
-//! Each takes the inputs that it lacks and leaves the packed files. At level 6 one core packs some 400 MiB/s, a line of
-//! 1 Gbit/s carries 110 MiB/s: for inputs that lie here alone, sending them costs more than packing them, and 100 workers are
-//! as fast as the line. They pay where the inputs are there already (another client sent them), where the line is faster than
-//! the packing (zstd at level 19 packs 5 MiB/s a core: 100 workers pack 500 MiB/s, and 1,000 experts of 20 MiB take 3 min by the
-//! line instead of 34 min on two cores), or where `minimal` leaves the packages there. More experts than
-//! workers cost nothing here: who waits is away, and what finds no free worker is packed by this machine's own threads.
+//! The time is the longest of three: what the line carries, what the workers pack, what the questions take. One core packs
+//! some 400 MiB/s, a line of 1 Gbit/s carries 110 MiB/s, a sandbox takes 0.1 s to start. So for 1,000 experts of 20 MiB:
+//!
+//! | | line | workers | questions (20 ms, 100 at once) | in all |
+//! |---|---|---|---|---|
+//! | two cores here, no worker | 0 | 25 s | 0 | 25 s |
+//! | 100 workers, inputs here alone | 182 s | 1.5 s | 2 s | 182 s |
+//! | 100 workers, inputs here alone, 10 Gbit/s | 18 s | 1.5 s | 2 s | 18 s |
+//! | 100 workers, inputs there, packages fetched | 145 s | 1.5 s | 2 s | 145 s |
+//! | 100 workers, inputs there, `minimal` | 0 | 1.5 s | 2 s | 2 s |
+//!
+//! They pay where the inputs are there already (another client sent them) and the packages are left there, or where the line
+//! is faster than this machine packs. More experts than workers cost nothing here: who waits is away, and what finds no
+//! free worker is packed by this machine's own threads.
 
 pub mod execute;
 pub mod give;

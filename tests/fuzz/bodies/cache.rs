@@ -2,6 +2,8 @@
 
 use expert_build::base::Digest;
 use expert_build::engine::record::{FileResult, KeptFinding, PackageResult, Piece, blobs, decode, encode};
+use expert_build::engine::remote::record::Record;
+use expert_build::engine::remote::task::Task;
 use expert_build::format::segment::SEGMENT;
 use expert_build::ops::history::History;
 use expert_build::ops::memo::Memo;
@@ -42,6 +44,15 @@ pub fn record(data: &[u8]) {
         }
         assert_eq!(PackageResult::decode(&package.encode()).as_ref(), Some(&package));
     }
+    // What another machine sends has a form of its own, and so has what it is asked for.
+    for files in 0..3 {
+        let Some(sent) = Record::decode(data, files) else { continue };
+        let inlined = sent.inlined();
+        assert_eq!(inlined.len(), files);
+        assert!(inlined.iter().zip(&sent.files).all(|(bytes, file)| bytes.is_none_or(|b| b.len() as u64 == file.len())));
+        assert_eq!(Record::decode(&sent.encode(), files).as_ref(), Some(&sent));
+    }
+    Task::read(data);
 }
 
 /// Reads `data` as the index of a repo, and asks it all that is ever asked.
