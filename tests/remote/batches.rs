@@ -68,6 +68,14 @@ fn a_limit_that_is_lower_than_was_said_is_found() {
 }
 
 #[test]
+fn several_streams_find_it_at_once() {
+    let (fake, remote) = against(Behaviour { limits: (65_536, usize::MAX), ..Behaviour::default() });
+    let blobs: Vec<Arc<Vec<u8>>> = (0..4).map(|seed| noise(5 << 20, seed)).collect();
+    remote.upload(&blobs.iter().map(upload).collect::<Vec<_>>()).unwrap();
+    assert!(blobs.iter().all(|blob| fake.has(blob)));
+}
+
+#[test]
 fn large_messages_are_taken() {
     let (fake, remote) = against(Behaviour { piece: 12 << 20, ..Behaviour::default() });
     let large = noise(12 << 20, 3);

@@ -146,6 +146,24 @@ fn nobody_is_there() {
 }
 
 #[test]
+fn a_host_that_does_not_answer_is_tried_once() {
+    // A full queue of connections drops those that come, as a firewall does.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queued.push(stream);
+        assert!(queued.len() < 10_000);
+    }
+    let patience = Patience { connect: Duration::from_millis(500), ..patience() };
+    let remote = GrpcRemote::new(&Connection { patience, ..connection(address.port()) }).unwrap();
+    let began = Instant::now();
+    assert_eq!(remote.greet().unwrap_err().kind, FailureKind::Unavailable);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(remote.traffic().calls, 1);
+}
+
+#[test]
 fn credentials_are_sent_and_never_told() {
     let secret = "correct horse battery staple 1234567890";
     let checked: Arc<AtomicUsize> = Arc::default();

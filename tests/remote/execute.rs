@@ -30,7 +30,7 @@ fn refused(code: Code) -> Told {
 
 fn telling(calls: Vec<Vec<Told>>) -> (Fake, GrpcRemote) {
     let fake = Fake::start(Behaviour { workers: Workers(Mutex::new(calls)), ..Behaviour::default() });
-    let patience = Patience { idle: Duration::from_millis(400), ..Patience::default() };
+    let patience = Patience { idle: Duration::from_millis(1500), ..Patience::default() };
     let remote = client(&Connection { patience, ..connection(fake.port) });
     (fake, remote)
 }
@@ -50,8 +50,12 @@ fn executions_are_followed_to_their_end() {
     assert_eq!(outcome(vec![vec![Queued, Queued, done(0, false)]]), (Ok(0), [1, 0, 0]));
     assert_eq!(outcome(vec![vec![done(3, false)]]), (Ok(3), [1, 0, 0]));
     // The connection breaks, ends without a word, or is silent: it is asked for again by its name.
-    let broken = vec![vec![Queued, Fails(Code::Unavailable)], vec![Queued], vec![Silence], vec![done(0, false)]];
+    let broken =
+        vec![vec![Queued, Fails(Code::Unavailable)], vec![Queued], vec![Queued, Silence], vec![done(0, false)]];
     assert_eq!(outcome(broken), (Ok(0), [1, 3, 0]));
+    // One that does not say at once how things stand is dead.
+    assert_eq!(outcome(vec![vec![Queued, Silence], vec![Silence]]), (Err(FailureKind::Unavailable), [1, 1, 0]));
+    assert_eq!(outcome(vec![vec![Silence]]), (Err(FailureKind::Unavailable), [1, 0, 0]));
     // It is forgotten: it begins again.
     let forgotten = vec![vec![Queued], vec![Fails(Code::NotFound)], vec![Queued, done(0, false)]];
     assert_eq!(outcome(forgotten), (Ok(0), [2, 1, 0]));

@@ -27,6 +27,8 @@ use crate::workers::Workers;
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
 
+type Before = dyn Fn(&str, usize, &MetadataMap) -> Result<(), Status> + Send + Sync;
+
 /// What a fake server does wrong.
 pub struct Behaviour {
     /// What it says that a batch may hold.
@@ -34,7 +36,7 @@ pub struct Behaviour {
     /// Bytes of a message that it takes, and that it sends.
     pub limits: (usize, usize),
     /// Asked before each call, with the method's name and how often it was called before.
-    pub before: Box<dyn Fn(&str, usize, &MetadataMap) -> Result<(), Status> + Send + Sync>,
+    pub before: Box<Before>,
     /// What it does to what it sends.
     pub twist: Twist,
     /// What it does to streams that it gets.

@@ -13,7 +13,7 @@ use crate::servers::Server;
 
 /// Which server the child shall use.
 const PORT: &str = "EXPERT_BUILD_TEST_PORT";
-const SIZE: usize = 160 << 20;
+const SIZE: usize = 96 << 20;
 
 /// A pattern that goes on and on.
 struct Pattern {
@@ -48,7 +48,7 @@ fn blobs_are_never_whole_in_memory() {
     let said = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "{said}");
     let peak: usize = said.split("peak ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    assert!(peak < 64 << 10, "{peak} KiB");
+    assert!(peak < 48 << 10, "{peak} KiB");
 }
 
 #[test]

@@ -134,10 +134,14 @@ fn streams_last_as_long_as_they_move() {
 fn a_slow_reader_is_not_a_slow_server() {
     let fake = Fake::start(Behaviour { piece: MIB, ..Behaviour::default() });
     let digest = fake.put(&noise(4 * MIB, 1));
-    let patience = Patience { idle: Duration::from_millis(300), ..Patience::default() };
+    let patience = Patience { idle: Duration::from_secs(1), ..Patience::default() };
     let remote = client(&Connection { patience, ..connection(fake.port) });
+    let mut pieces = 0;
     let slowly = remote.stream(digest, &mut |_| {
-        std::thread::sleep(Duration::from_millis(500));
+        pieces += 1;
+        if pieces == 1 {
+            std::thread::sleep(Duration::from_secs(2));
+        }
         Ok(())
     });
     slowly.unwrap();

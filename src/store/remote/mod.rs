@@ -4,10 +4,10 @@
 //! thread. Names on the wire are SHA-256 and size ([`CasDigest`]). Does not know what a package is.
 //!
 //! Source of the protocol: `build/bazel/remote/execution/v2/remote_execution.proto` of the Remote Execution API, and
-//! `google/bytestream/bytestream.proto`.
+//! `google/bytestream/bytestream.proto`. The client, behind the feature `remote`, is in the module `grpc`.
 
 #[cfg(feature = "remote")]
-mod grpc;
+pub mod grpc;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::base::{RelPath, Sha256};
 
 #[cfg(feature = "remote")]
+#[doc(no_inline)]
 pub use grpc::{ClientIdentity, Connection, GrpcRemote, Patience};
 
 /// The name of bytes in content-addressed storage.
@@ -182,11 +183,14 @@ pub struct Traffic {
     pub sent: u64,
     /// Blobs that the server had already.
     pub present: u64,
-    /// Calls that failed for good.
+    /// Calls that failed for good. What was not there, or was not waited for, is not among them.
     pub failures: u64,
 }
 
 /// Another machine that keeps results and blobs, and may run actions.
+///
+/// What it is given to call (sinks, sources, `each`, `cancelled`) must not call it in turn. The empty blob is everywhere: it
+/// is never asked for, sent or fetched.
 pub trait Remote: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
@@ -208,7 +212,8 @@ pub trait Remote: Send + Sync {
     fn upload(&self, blobs: &[Upload<'_>]) -> Result<u64, Failure>;
 
     /// Fetches blobs, small ones in batches. Each is told once, in any order, whole and with its digest checked, or with
-    /// why it could not be had. None is larger than `limit` bytes: those are [`FailureKind::Wrong`].
+    /// why it could not be had. None is larger than `limit` bytes: those are [`FailureKind::Wrong`]. Where there is no sense
+    /// in asking on, all that are left are told that, and it is the result too.
     fn fetch(
         &self,
         digests: &[CasDigest],
@@ -222,8 +227,10 @@ pub trait Remote: Send + Sync {
     /// The files of an output folder.
     fn tree(&self, tree: CasDigest) -> Result<BTreeMap<RelPath, CasDigest>, Failure>;
 
-    /// Runs an action on a worker, unless its result is kept; all inputs must be there. Waits until it is done,
-    /// reconnects to the operation where the connection breaks, asks `cancelled` meanwhile.
+    /// Runs an action on a worker, unless its result is kept; all inputs must be there, the action's own messages are sent
+    /// here. Waits until it is done, reconnects to the operation where the connection breaks, asks `cancelled` meanwhile.
+    /// An exit code that is not zero is a result; one that was kept is not believed, and the action run anew. The server
+    /// looks for a kept result itself, but ask for [one](Self::result) first: it is the cheaper question.
     fn execute(&self, action: &Action, cancelled: &dyn Fn() -> bool) -> Result<ActionResult, Failure>;
 
     /// What went over the wire so far.

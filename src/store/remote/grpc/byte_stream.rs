@@ -132,7 +132,7 @@ pub(super) async fn write(link: &SharedLink, upload: &Upload<'_>) -> Result<(), 
     let mut sending = Sending::new(link, upload.digest);
     loop {
         let Err(trouble) = sending.send(link, upload).await else { return Ok(()) };
-        if trouble.too_large && link.send_smaller_pieces() {
+        if trouble.too_large && link.send_smaller_pieces_than(sending.piece) {
             sending = Sending::new(link, upload.digest);
             continue;
         }
@@ -155,13 +155,15 @@ struct Sending {
     digest: CasDigest,
     name: String,
     offset: u64,
+    /// Bytes in one message.
+    piece: usize,
 }
 
 impl Sending {
     fn new(link: &Link, digest: CasDigest) -> Self {
         let CasDigest { sha256, size } = digest;
         let name = named(&link.instance, &format!("uploads/{}/blobs/{sha256}/{size}", unique()));
-        Self { digest, name, offset: 0 }
+        Self { digest, name, offset: 0, piece: link.piece() }
     }
 
     /// How much of it the server has; `None` where it does not say.
@@ -201,7 +203,7 @@ impl Sending {
         let mut name = self.name.clone();
         while source.len < size {
             let offset = source.len;
-            let data = source.next(link.piece())?;
+            let data = source.next(self.piece)?;
             let len = data.len();
             let message = WriteRequest {
                 resource_name: std::mem::take(&mut name),

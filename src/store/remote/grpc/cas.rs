@@ -33,13 +33,15 @@ pub(super) async fn missing(link: &SharedLink, digests: &[CasDigest]) -> Result<
     let asked: Vec<CasDigest> =
         digests.iter().copied().filter(|digest| digest.size > 0 && seen.insert(*digest)).collect();
     let questions = asked.chunks(MAX_ASKED).map(|some| missing_some(link, some));
-    let answers: Vec<BTreeSet<CasDigest>> = stream::iter(questions)
+    let answers: BTreeSet<CasDigest> = stream::iter(questions)
         .buffer_unordered(AT_ONCE)
-        .try_collect()
+        .try_fold(BTreeSet::new(), async |mut all, some| {
+            all.extend(some);
+            Ok(all)
+        })
         .await
         .map_err(|trouble| link.failure("ask for missing blobs at", trouble))?;
-    let lacking: Vec<CasDigest> =
-        asked.iter().copied().filter(|digest| answers.iter().any(|answer| answer.contains(digest))).collect();
+    let lacking: Vec<CasDigest> = asked.iter().copied().filter(|digest| answers.contains(digest)).collect();
     link.present(asked.len() - lacking.len());
     Ok(lacking)
 }

@@ -183,9 +183,11 @@ impl Connection {
         for (_, value) in &self.headers {
             secrets.push(value.clone());
             // `Bearer TOKEN`: the token alone is as secret.
-            secrets.extend(value.split_whitespace().map(|part| Zeroizing::new(part.to_owned())));
+            let parts = value.split_whitespace().skip(1);
+            secrets.extend(parts.map(|part| Zeroizing::new(part.to_owned())));
         }
-        secrets.retain(|secret| secret.len() >= 8);
+        // Shorter ones are no secrets, and would be found in any word.
+        secrets.retain(|secret| secret.len() >= 4);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }

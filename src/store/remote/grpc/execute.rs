@@ -96,8 +96,9 @@ impl Run<'_> {
             let mut heard = false;
             let trouble = match self.listen(cancelled, &mut heard).await? {
                 News::Done(done) => return Ok(*done),
-                // A server may have nothing to say for hours; but a connection that is dead says nothing either.
-                News::Silent if self.name.is_some() => continue,
+                // A server may have nothing to say for hours, but so has a connection that is dead. It is asked anew, and
+                // must then say at once how things stand.
+                News::Silent if heard => continue,
                 News::Silent => Trouble::silence(self.link.patience.idle),
                 // The server has forgotten it: begin again.
                 News::Broke(trouble) if trouble.kind == FailureKind::Missing && self.name.take().is_some() => {

@@ -89,7 +89,7 @@ impl Link {
     /// Keeps what the server said of itself.
     pub(super) fn learn(&self, told: &reapi::ServerCapabilities) {
         let cache = told.cache_capabilities.as_ref();
-        let zstd = i32::from(reapi::compressor::Value::Zstd as i16);
+        let zstd = reapi::compressor::Value::Zstd as i32;
         let max_batch_bytes = match cache.map_or(0, |cache| cache.max_batch_total_size_bytes) {
             // Zero means that the server does not say, not that there is no limit.
             ..=0 => MAX_BATCH,
@@ -158,9 +158,10 @@ impl Link {
         self.piece.load(Ordering::Relaxed)
     }
 
-    /// From now on smaller messages; says whether that is a change.
-    pub(super) fn send_smaller_pieces(&self) -> bool {
-        self.piece.swap(SMALL_PIECE, Ordering::Relaxed) != SMALL_PIECE
+    /// From now on smaller messages than these, which were too large; says whether there are any.
+    pub(super) fn send_smaller_pieces_than(&self, piece: usize) -> bool {
+        self.piece.store(SMALL_PIECE, Ordering::Relaxed);
+        piece > SMALL_PIECE
     }
 
     /// Counts bytes of blobs that came.

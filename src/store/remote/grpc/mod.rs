@@ -24,8 +24,8 @@
 //! * **Round trips decide.** A result is one call, with the contents of its small files. An update is two: the action's
 //!   messages in one batch, unasked as they are small, and the result. An upload asks for a hundred blobs in one call and
 //!   sends what fits in batches of at most 4 MB, four calls at once.
-//! * **Memory is bounded**: at most eight batches or streams move at once, of which each holds one batch or three messages of
-//!   a MiB; a blob is never whole in memory, but where [`fetch`](Remote::fetch) was asked to hand it over so.
+//! * **Memory is bounded**: at most eight batches or streams move at once, of which each holds one batch or three messages,
+//!   ours of a MiB; a blob is never whole in memory, but where [`fetch`](Remote::fetch) was asked to hand it over so.
 //! * **No single deadline.** A question has 20 s, a batch more by its size; a stream may last as long as it moves. Tried
 //!   again, five times with growing pauses, is only what may pass: `UNAVAILABLE`, `ABORTED`, `RESOURCE_EXHAUSTED` and broken
 //!   connections. A stream goes on where it broke, if the server can.
