@@ -57,6 +57,11 @@ servers() (
     pypi BuildGrid "$(buildgrid)" "$(python_3_13)" buildgrid==0.9.1
 )
 
+# This program without any library of this system: a worker's sandbox holds its inputs and nothing else.
+static_program() {
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --bin expert-build --target "$host"
+}
+
 # A program from Debian's archive.
 debian() {
     if command -v "$1" >/dev/null 2>&1; then
@@ -121,6 +126,13 @@ fi
 if [ -x "$(buildgrid)" ]; then
     EXPERT_BUILD_BUILDGRID=$(buildgrid)
     export EXPERT_BUILD_BUILDGRID
+fi
+# With the target named, the flag is not for build scripts and procedural macros, which cannot be static.
+host=$(rustc -vV | sed -n 's/^host: //p')
+if [ -n "${EXPERT_BUILD_BUILDBOX:-}" ] && command -v bwrap >/dev/null 2>&1; then
+    step "static program" static_program
+    EXPERT_BUILD_STATIC=$(target_dir)/$host/debug/expert-build
+    export EXPERT_BUILD_STATIC
 fi
 step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet

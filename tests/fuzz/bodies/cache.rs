@@ -49,7 +49,9 @@ pub fn record(data: &[u8]) {
         let Some(sent) = Record::decode(data, files) else { continue };
         let inlined = sent.inlined();
         assert_eq!(inlined.len(), files);
-        assert!(inlined.iter().zip(&sent.files).all(|(bytes, file)| bytes.is_none_or(|b| b.len() as u64 == file.len())));
+        assert!(
+            inlined.iter().zip(&sent.files).all(|(bytes, file)| bytes.is_none_or(|b| b.len() as u64 == file.len()))
+        );
         assert_eq!(Record::decode(&sent.encode(), files).as_ref(), Some(&sent));
     }
     Task::read(data);
