@@ -71,7 +71,7 @@ fn its_expertfile_is_read() {
     space.run("build").ok().did([1, 0, 0, 0]);
     space.run("--profile ci config").ok();
     // The second is about a remote cache.
-    space.write("Expertfile.toml", blocks[1]);
+    space.write("Expertfile.toml", format!("[workspace]\nmembers = [\"experts/*\"]\n{}", blocks[1]));
     let shown = space.run("config cache").ok().says("remote.url = \"grpcs://cache.example.com\"");
     let table = text.split("## A cache for many machines").nth(1).unwrap().split("\n## ").next().unwrap();
     for key in shown.stdout.lines().filter_map(|line| line.strip_prefix("remote.")?.split([' ', '.']).next()) {

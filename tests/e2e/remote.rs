@@ -352,7 +352,7 @@ fn with_minimal_downloads_packages_are_told_and_not_written() {
 #[test]
 fn waiting_for_answers_costs_no_thread() {
     let experts: Vec<Expert> = (0..24).map(|n| Expert::lora(&format!("e{n}"))).collect();
-    let fake = Arc::new(Fake { latency: Duration::from_millis(60), ..Fake::default() });
+    let fake = Arc::new(Fake { latency: Duration::from_millis(300), ..Fake::default() });
     let (first, second) = (Space::with(&experts), Space::with(&experts));
     let (_, seen) = Client::new(&fake).run(&first);
     assert!(seen.uploading > 0, "what is still on its way at the end is told");
@@ -360,17 +360,17 @@ fn waiting_for_answers_costs_no_thread() {
     let began = std::time::Instant::now();
     let (report, seen) = Client::new(&fake).run(&second);
     assert_eq!((report.restored, seen.segments_made), (24, 0));
-    // One after the other on two threads they would wait for 24 × 60 ms / 2.
+    // One after the other on two threads they would wait for 24 × 300 ms / 2.
     let calls = seen.remote.unwrap().calls;
     assert_eq!(calls, 24, "one round trip for each expert without big files");
-    assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
 }
 
 /// The table in the head of `engine::remote`, for ten experts with a big file each.
 #[test]
 fn the_page_on_costs_is_true() {
     let expert = |number: u32| {
-        let noise = (0..(1 << 20) + 99_u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(number) >> 24) as u8);
+        let noise = (0..(1 << 20) + 99_u32).map(|i| ((i + 7_000_003 * number).wrapping_mul(2_654_435_761) >> 24) as u8);
         Expert::lora(&format!("e{number}")).file("vocab.model", noise.collect::<Vec<u8>>())
     };
     let experts: Vec<Expert> = (1..=10).map(expert).collect();

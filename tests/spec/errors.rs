@@ -176,7 +176,7 @@ externals = { a = '1.0' }
     "#);
     insta::assert_snapshot!(of("[cache.remote]\nurl = 'https://host'\nclient-cert = 'x'\njobs = 0\ntimeout = '2h'"), @"
     Expertfile.toml:4:8: expertfile-value: expected a number from 1 to 1024, found `0` [0]
-    Expertfile.toml:5:12: expertfile-value: `2h` is not a time from 1 second to an hour ['2h']
+    Expertfile.toml:5:11: expertfile-value: `2h` is not a time from 1 second to an hour ['2h']
       help: `30s`, `2min`, or a number of seconds
     ");
     insta::assert_snapshot!(of("[cache.remote]\nurl = 'https://host'\nclient-cert = 'x'\n"), @"
