@@ -4,6 +4,7 @@ pub mod adapter_config;
 pub mod archive;
 pub mod deflate;
 pub mod dsse;
+pub(crate) mod entropy;
 pub mod grammar;
 pub mod gzip;
 pub mod gzip_stretch;

@@ -11,6 +11,13 @@ pub(crate) struct BitWriter<'a> {
     held: u32,
 }
 
+/// A place in what is being written.
+pub(crate) struct Mark {
+    at: usize,
+    bits: u64,
+    held: u32,
+}
+
 impl<'a> BitWriter<'a> {
     /// Begins at the end of `out`, on a byte boundary.
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
@@ -37,6 +44,21 @@ impl<'a> BitWriter<'a> {
         self.at += written;
         self.bits = bits;
         self.held = held;
+    }
+
+    /// This place, to come back to or to measure from.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { at: self.at, bits: self.bits, held: self.held }
+    }
+
+    /// Whole bytes since `mark`.
+    pub(crate) fn since(&self, mark: &Mark) -> usize {
+        self.at - mark.at
+    }
+
+    /// Forgets what was written since `mark`.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        Mark { at: self.at, bits: self.bits, held: self.held } = mark;
     }
 
     /// Adds `len` bits, which must fit beside those held: at most 56 since the last flush.

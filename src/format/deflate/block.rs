@@ -9,7 +9,7 @@
 //! ```
 
 use crate::format::deflate::bits::BitWriter;
-use crate::format::deflate::huffman;
+use crate::format::entropy::huffman;
 
 /// Literals, end of block and lengths.
 pub(crate) const LITLENS: usize = 286;

@@ -7,9 +7,9 @@
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::block::{distance_extra, length_extra};
-use crate::format::deflate::entropy::Histogram;
 use crate::format::deflate::optimal::{Candidate, Optimal, WINDOW};
 use crate::format::deflate::tokens::{LEAST, LONGEST, Tokens, distance_symbol, length_symbol};
+use crate::format::entropy::histogram::Histogram;
 
 /// How far a match reaches back.
 const REACH: usize = 1 << 15;

@@ -10,20 +10,16 @@
 
 mod bits;
 mod block;
-mod entropy;
-mod huffman;
-pub(crate) mod look;
+mod literals;
 mod matcher;
 mod optimal;
-mod price;
 mod tokens;
-#[cfg(target_arch = "x86_64")]
-mod wide;
 
 use crate::format::deflate::bits::BitWriter;
-use crate::format::deflate::entropy::Histogram;
-use crate::format::deflate::look::Look;
 use crate::format::deflate::matcher::Matcher;
+use crate::format::entropy::histogram::Histogram;
+use crate::format::entropy::look::{self, Look};
+use crate::format::entropy::{joins, sum};
 use crate::format::segment::Encoder;
 
 /// What a header of a block of literals costs, about, in bits.
@@ -63,7 +59,7 @@ impl Deflate {
                 last_coded =
                     self.matcher.write(source, (part.start, part.end), (&part.histogram, part.padded), &mut writer);
             } else {
-                last_coded = entropy::write(&source[part.start..part.end], &part.histogram, &mut writer);
+                last_coded = literals::write(&source[part.start..part.end], &part.histogram, &mut writer);
             }
             coded |= last_coded;
         }
@@ -91,7 +87,7 @@ fn parts(source: &[u8]) -> Vec<Part> {
             Some(last)
                 if last.repeats == repeats
                     && last.padded == padded
-                    && (repeats || joins(&last.histogram, &next.histogram)) =>
+                    && (repeats || joins(&last.histogram, &next.histogram, HEADER)) =>
             {
                 last.end = next.end;
                 last.histogram = sum(&last.histogram, &next.histogram);
@@ -100,13 +96,4 @@ fn parts(source: &[u8]) -> Vec<Part> {
         }
     }
     parts
-}
-
-/// Whether one code for both costs no more than two codes and a header.
-fn joins(a: &Histogram, b: &Histogram) -> bool {
-    price::entropy(&sum(a, b)) <= price::entropy(a) + price::entropy(b) + HEADER * price::ONE
-}
-
-fn sum(a: &Histogram, b: &Histogram) -> Histogram {
-    std::array::from_fn(|byte| a[byte] + b[byte])
 }

@@ -5,9 +5,9 @@
 //! search runs a few times over the same matches.
 
 use crate::format::deflate::block::{Counts, distance_extra, length_extra};
-use crate::format::deflate::entropy::Histogram;
-use crate::format::deflate::price;
 use crate::format::deflate::tokens::{LEAST, LONGEST, distance_symbol, length_symbol};
+use crate::format::entropy::histogram::Histogram;
+use crate::format::entropy::price;
 
 /// Source bytes of a window.
 pub(crate) const WINDOW: usize = 1 << 15;

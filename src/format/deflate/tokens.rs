@@ -2,7 +2,7 @@
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::block::{Codes, Counts, distance_extra, length_extra};
-use crate::format::deflate::price;
+use crate::format::entropy::price;
 
 /// Shortest match.
 pub(crate) const LEAST: usize = 3;

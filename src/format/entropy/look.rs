@@ -1,7 +1,7 @@
 //! The look at a block that decides whether matching is worth its time there.
 
-use crate::format::deflate::entropy::{self, Histogram};
-use crate::format::deflate::price;
+use crate::format::entropy::histogram::{self, Histogram};
+use crate::format::entropy::price;
 
 /// Source bytes that are looked at together.
 pub(crate) const BLOCK: usize = 1 << 16;
@@ -20,7 +20,7 @@ const SLOTS: usize = 1 << 10;
 
 /// What a look at a block finds.
 pub(crate) struct Look {
-    /// How often each byte occurs.
+    /// How often each byte occurs; of literals, nearly.
     pub(crate) histogram: Histogram,
     /// Every fourth byte is nearly always the same.
     pub(crate) padded: bool,
@@ -28,9 +28,16 @@ pub(crate) struct Look {
     pub(crate) repeats: bool,
 }
 
-/// Counts the bytes of `block`, and says whether matching is worth its time there.
+/// Counts the bytes of `block`, and says whether matching is worth its time there. A whole block where it is not is
+/// counted by half.
 pub(crate) fn at_block(block: &[u8]) -> Look {
-    let (histogram, padded) = entropy::histogram(block);
+    if block.len() == BLOCK
+        && let Some((histogram, false)) = histogram::sampled(block)
+        && !repeats(block, &histogram)
+    {
+        return Look { histogram, padded: false, repeats: false };
+    }
+    let (histogram, padded) = histogram::histogram(block);
     let repeats = padded || repeats(block, &histogram);
     Look { histogram, padded, repeats }
 }
@@ -41,7 +48,7 @@ pub(crate) fn at_segment(segment: &[u8]) -> bool {
     is_small(segment)
         || segment.chunks(BLOCK).any(|block| {
             let middle = block.len().saturating_sub(SAMPLE) / 2;
-            let (histogram, padded) = entropy::histogram(&block[middle..block.len().min(middle + SAMPLE)]);
+            let (histogram, padded) = histogram::histogram(&block[middle..block.len().min(middle + SAMPLE)]);
             padded || repeats(block, &histogram)
         })
 }

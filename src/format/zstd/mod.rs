@@ -13,9 +13,12 @@
 //! holds at most 2^27 frames (128 TiB of full segments); past that the package has no table and is still
 //! a good zstd file. Both lengths of a frame fit 32 bits as a segment is at most 1 MiB.
 
+mod literals;
+mod tree;
+
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, Strategy, compress_bound};
 
-use crate::format::deflate::look;
+use crate::format::entropy::look;
 use crate::format::segment::Encoder;
 
 /// Packs segments as frames.
@@ -29,7 +32,7 @@ impl Zstd {
     pub(crate) fn new(level: u32) -> Self {
         let level = i32::try_from(level.clamp(1, 22)).expect("a small number");
         let matcher = context(&[CParameter::CompressionLevel(level)]);
-        // Matching made hopeless: a small table, long matches only, and great strides between tries. The
+        // For literals whose code our own encoder cannot describe. Matching made hopeless: a small table, long matches only, and great strides between tries. The
         // literals, which this strategy would leave as they are, are coded all the same.
         let entropy = context(&[
             CParameter::CompressionLevel(1),
@@ -44,12 +47,16 @@ impl Zstd {
 
     /// Appends `source` as one frame.
     pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
+        let repeats = look::at_segment(source);
+        let start = out.len();
+        if !repeats && literals::write(source, out) {
+            return if out.len() - start < source.len() { Encoder::Entropy } else { Encoder::Stored };
+        }
         self.scratch.clear();
         self.scratch.reserve(compress_bound(source.len()));
-        let (context, encoder) = if look::at_segment(source) {
-            (&mut self.matcher, Encoder::Match)
-        } else {
-            (&mut self.entropy, Encoder::Entropy)
+        let (context, encoder) = match repeats {
+            true => (&mut self.matcher, Encoder::Match),
+            false => (&mut self.entropy, Encoder::Entropy),
         };
         context.compress2(&mut self.scratch, source).expect("zstd takes any bytes, and there is room for its output");
         out.extend_from_slice(&self.scratch);
