@@ -81,7 +81,10 @@ fn a_worker_that_cannot_run_it_and_a_connection_that_breaks_leave_it_to_this_mac
     let proxy = Proxy::before(there.server.port, Duration::ZERO);
     proxy.cut_up(BIG as i64 / 2);
     there.url = format!("grpc://127.0.0.1:{}", proxy.port);
+    // What was sent the last time is of another namespace.
     let space = checkout();
+    let text = "[workspace]\nmembers = [\"experts/*\"]\n[cache.remote]\nnamespace = \"torn\"\n";
+    space.write("Expertfile.toml", text);
     let run = executing(&space, &there, &program, &[]);
     assert_eq!((run.code, run.remote("executed"), run.notices().len()), (0, 0, 1), "{run:#?}");
     assert!(space.packages() == expected(&space));
