@@ -114,12 +114,12 @@ fn ci(env: &BTreeMap<String, String>) -> Ci {
     ];
     let value = |name: &str| env.get(name).map(String::as_str).filter(|value| !matches!(*value, "" | "false" | "0"));
     let numbered = NUMBERS.iter().any(|name| value(name).is_some());
-    let event = ["GITHUB_EVENT_NAME", "CI_PIPELINE_EVENT", "BUILD_REASON"].iter().filter_map(|name| value(name));
+    let mut event = ["GITHUB_EVENT_NAME", "CI_PIPELINE_EVENT", "BUILD_REASON"].iter().filter_map(|name| value(name));
     let is_request = |event: &str| {
         let event = event.to_ascii_lowercase().replace('_', "");
         event.starts_with("pullrequest") || event.starts_with("mergerequest")
     };
-    match event.map(is_request).any(|is| is) || numbered {
+    match event.any(is_request) || numbered {
         true => Ci::PullRequest,
         false if ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD"].iter().any(|name| value(name).is_some()) => {
             Ci::Branch

@@ -4,8 +4,6 @@
 //! most [`ROOM`] bytes: whoever adds to a full one waits. Outputs go first, then the action's own messages, then the result,
 //! so that a result never speaks of what is not there.
 
-#![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
