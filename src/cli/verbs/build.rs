@@ -14,10 +14,11 @@ use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
 use crate::cli::report::{self, Collector, Reports};
 use crate::cli::settings::{self, Settings};
-use crate::ops::build::{Options, Report, build as run};
+use crate::ops::build::{Options, Report, build as run, nothing_to_do};
+use crate::ops::glance::{Glance, UpToDate};
 use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::timings::{Around, Timings};
-use crate::ops::workspace::{self, Workspace};
+use crate::ops::workspace::{self, Setup, Workspace};
 use crate::ops::{experts, fix, watch};
 
 /// `build`
@@ -180,8 +181,23 @@ impl Run<'_> {
         Ok((code, outcome))
     }
 
+    /// What can be said before the repo is resolved. `None` where that would not be all that was asked for.
+    fn glance(&self, setup: &Setup, timings: &[PathBuf]) -> Option<Glance> {
+        let Options { force, check, locked, provenance, .. } = self.options;
+        let is_more = force || check || locked || provenance || self.lock || !timings.is_empty();
+        if is_more || !self.choice.selectors.is_empty() { None } else { Glance::at(setup, self.options.jobs) }
+    }
+
     fn work(&self, look: &mut Look, collector: Option<&mut Collector>, timings: &[PathBuf]) -> Result<(u8, Report)> {
-        let workspace = Workspace::open(self.settings.setup(self.flags))?;
+        let setup = self.settings.setup(self.flags);
+        let glance = self.glance(&setup, timings);
+        if let Some(glance) = &glance
+            && let Some(found) = glance.up_to_date
+        {
+            *look = look.clone().at(&glance.root);
+            return self.rest(look, collector, glance, found);
+        }
+        let workspace = Workspace::open_after(setup, glance)?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
             .map_err(|error| self.verb_meant(error))?;
@@ -232,6 +248,24 @@ impl Run<'_> {
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok((exit::gravest([report.exit_code(), answer]), report))
+    }
+
+    /// Nothing is to do: says so.
+    fn rest(
+        &self,
+        look: &Look,
+        collector: Option<&mut Collector>,
+        glance: &Glance,
+        found: UpToDate,
+    ) -> Result<(u8, Report)> {
+        let Settings { json, quiet, verbose, progress, .. } = *self.settings;
+        let (mut human, mut lines) = (Human::new(look, self.mode(), quiet, verbose, progress), Json::new(look));
+        let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector, all: None };
+        let report = nothing_to_do(glance, found, &self.options, &mut tee);
+        drop(human);
+        lines.finish()?;
+        let answer = if self.mode() == Mode::Plan { self.plan(&report, found.experts)? } else { 0 };
+        Ok((answer, report))
     }
 
     /// Says what stands in the lock file now.
