@@ -16,6 +16,10 @@
 //!   all these stats nothing is to be done" ([`freshness`]). Whatever it says comes from a stat that was old enough when
 //!   the file was read (git's racy rule); losing it, damaging it or `--force` costs a reading. It may contain absolute
 //!   paths and settings that no key may, as it never leaves this machine.
+//! * **Nothing to do is a question to the kernel.** Resolving is a task too: it asks the disk and the request, and nothing
+//!   else. A run that leaves all up to date puts these questions with their answers into the index, its *grounds*; while
+//!   they hold, the next run compares the stats of all records, block by block and by all threads, and resolves, parses and
+//!   hashes nothing ([`freshness::look_at_all`], [`crate::ops::glance`]). Where one answer differs, everything is asked anew.
 //! * **The unit of the cache is the packed file, a package is an assembly.** A member's compressed bytes depend on its
 //!   content and the codec alone ([`crate::format::segment`]), so files are cached by content and shared between packages;
 //!   of a package only the list of pieces and what lies between them is kept ([`record`]).
@@ -39,6 +43,7 @@
 //! | what | where | read back by | if it is lost or wrong |
 //! |---|---|---|---|
 //! | index: stats, digests, outputs, memo, history | `repos/<repo>/index` of the cache | [`freshness`], [`job`] | files are read again |
+//! | index: grounds, what the answer "nothing to do" rests on | behind its records | [`crate::ops::glance`] | the repo is resolved again |
 //! | package: pieces, members, findings, key text | `results/` by [package key](tasks::compose::package_key) | [`tasks::validate`], [`tasks::archive`] | assembled again |
 //! | file: SHA-256, segment table, scan of values | `results/` by [file key](key::KeyText::file) | [`tasks::hash`] | read and compressed again |
 //! | hint: "a file of this size and these samples was packed" | `results/` by size and samples | [`tasks::hash`] | one reading more, or one less |
