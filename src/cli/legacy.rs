@@ -100,7 +100,8 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Validate { expert } => {
             let (trust, limit) = (Trust::default(), Limit::default());
             let (packages, threads) = (vec![expert], Threads::default());
-            let args = VerifyArgs { packages, json: false, provenance: None, trust, limit, threads };
+            let args =
+                VerifyArgs { packages, json: false, provenance: None, model_signature: None, trust, limit, threads };
             packages::verify(&args, &Settings::new(&global)?)?
         }
         Verb::Sign { expert, key } => {

@@ -8,7 +8,7 @@ use crate::base::{Error, RelPath, Result};
 use crate::engine::target::Target;
 use crate::format::signature::PrivateKey;
 use crate::ops::keygen;
-use crate::ops::verify::Trusted;
+use crate::ops::trusted::{Trusted, trusted_key};
 use crate::spec::expertfile::CacheDir;
 use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
 use crate::store::{DiskFolder, LocalCache, fs};
@@ -225,10 +225,10 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
         Places { repo: &root, working: &setup.directory, user: &setup.config_dir, home: setup.home.as_deref() };
     let read = |(name, entry): (String, Setting<TrustedKey>)| {
         let key = match &entry.value {
-            TrustedKey::Key(key) => *key,
+            TrustedKey::Key(key) => (*key).into(),
             TrustedKey::File(path) => {
                 let path = path.resolve(&places).ok_or_else(|| no_home(path))?;
-                keygen::public_key(&path.to_string_lossy()).map_err(|error| {
+                trusted_key(&path.to_string_lossy()).map_err(|error| {
                     let cause =
                         std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
                     Error::usage_help(

@@ -46,6 +46,7 @@ pub(super) const VERIFY_MORE: &str = "\
 Examples:
   expert-build verify dist/*.expert
   expert-build verify sql.expert --key publisher.pub --require-signature
+  expert-build verify sql.expert --key model.pub     its OpenSSF model signature, sql.expert.sigstore.json
   expert-build verify sql.expert --json
 
 The exit code is 5 if a package is not whole, or not signed as asked.";
@@ -98,7 +99,7 @@ pub(super) fn value<V: Value>(text: &str) -> Result<V, String> {
 /// Whose signature counts.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Trust {
-    /// Trust this public key: a file, or ed25519:HEX; may be given more than once [default: those of `[trust]` in the Expertfile and the user's configuration]
+    /// Trust this public key: a file (Ed25519; P-256 for model signatures), or ed25519:HEX; may be given more than once [default: those of `[trust]` in the Expertfile and the user's configuration]
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
     /// An unsigned package is a failure
@@ -215,6 +216,9 @@ pub struct VerifyArgs {
     /// The package's provenance; by default `<package>.intoto.jsonl`, where there is one
     #[arg(long, value_name = "FILE")]
     pub provenance: Option<PathBuf>,
+    /// The OpenSSF model signature of its files; by default `<package>.sigstore.json`, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub model_signature: Option<PathBuf>,
     /// Whose signature counts.
     #[command(flatten)]
     pub trust: Trust,
