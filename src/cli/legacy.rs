@@ -107,7 +107,15 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Sign { expert, key } => {
             let packages = vec![expert];
             let limit = Limit::default();
-            let args = SignArgs { packages, key: Some(key), model_signing: None, publisher: None, output: None, limit };
+            let args = SignArgs {
+                packages,
+                key: Some(key),
+                key_env: None,
+                model_signing: None,
+                publisher: None,
+                output: None,
+                limit,
+            };
             packages::sign(&args, &Settings::new(&global)?)?
         }
         Verb::Keygen { output } => {

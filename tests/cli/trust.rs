@@ -380,3 +380,24 @@ fn what_was_said_of_an_older_package_goes_with_it() {
     let told = space.x(&format!("sign {PACKAGE} --key k.pem"));
     assert!(told.contains("took away") && !space.path(&bundle).exists(), "{told}");
 }
+
+#[test]
+fn a_key_may_stand_in_the_environment() {
+    let space = keys();
+    space.x("english-basic");
+    let sign = |variable: &str, value: &str| {
+        let mut command = space.command();
+        command.env("PUBLISHER_KEY", value).args(["sign", PACKAGE, "--key-env", variable]);
+        space.shown(&command.output().unwrap())
+    };
+    let pem = fs::read_to_string(space.path("k.pem")).unwrap();
+    let unset = sign("NOBODY", &pem);
+    assert!(unset.starts_with("exit 2") && unset.contains("`NOBODY` is not set"), "{unset}");
+    let wrong = sign("PUBLISHER_KEY", "no-key");
+    assert!(wrong.starts_with("exit 2") && !wrong.contains("no-key"), "{wrong}");
+    assert!(sign("PUBLISHER_KEY", &pem).starts_with("exit 0"));
+    assert!(space.x(&format!("verify {PACKAGE} --key k.pub --require-signature")).starts_with("exit 0"));
+    space.x("keygen --algorithm p256 -o model.pem");
+    let named = space.x(&format!("sign {PACKAGE} --model-signing model.pem --publisher me"));
+    assert!(named.starts_with("exit 2"), "{named}");
+}

@@ -258,7 +258,17 @@ pub fn sign(args: &SignArgs, settings: &Settings) -> Result<u8> {
             "without `--output` each is signed in its place",
         ));
     }
-    let key = args.key.as_deref().map(keys::private_key).transpose()?;
+    let key = match (&args.key, &args.key_env) {
+        (Some(file), _) => Some(keys::private_key(file)?),
+        (None, Some(name)) => match settings.env.get(name).filter(|value| !value.is_empty()) {
+            Some(value) => Some(keys::private_key_of(name, value)?),
+            None => return Err(Error::usage(format!("`{name}` is not set in the environment, or empty"))),
+        },
+        (None, None) => None,
+    };
+    if args.publisher.is_some() && key.is_none() {
+        return Err(Error::usage_help("a model signature names no publisher", "`--publisher` goes with `--key`"));
+    }
     let model_key = args.model_signing.as_deref().map(keys::model_key).transpose()?;
     each(&args.packages, settings, |package| {
         let limits = args.limit.limits();

@@ -15,8 +15,9 @@ use crate::ops::opened::Opened;
 use crate::ops::trusted::Trusted;
 use crate::store::fs;
 
-/// Longest file of provenance or of a model signature: a hundred thousand files.
-const MAX: u64 = 64 << 20;
+/// Longest file of provenance or of a model signature: a hundred thousand files. It is as untrusted as the package, and
+/// read whole.
+const MAX: u64 = 16 << 20;
 
 /// How many files a message names.
 const NAMED: usize = 3;
