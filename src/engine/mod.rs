@@ -56,15 +56,16 @@
 //! # What happens on a kill
 //!
 //! At any moment: outputs, records and the index appear by rename, so each is the old one or the new one. Temporaries that
-//! nobody locks are removed by the next run into the same folder, those of the cache by its collector. The checksum beside
-//! a package is taken away before the package is replaced, so there may be none for a moment, never that of other bytes. The
-//! index is written at the end of a run: after a kill the next run finds the experts stale, their results in the cache and
-//! their packages standing, and writes nothing twice.
+//! nobody locks are removed by the next run into the same folder, those of the cache by its collector. What lies beside
+//! a package (checksum, provenance, model signature) is taken away before the package is replaced, so there may be none for
+//! a moment, never that of other bytes. The index is written at the end of a run: after a kill the next run finds the
+//! experts stale, their results in the cache and their packages standing, and writes nothing twice.
 //!
 //! A failed expert keeps its old record, which its changed stats contradict. One that was skipped because something
 //! before it failed is not remembered either: only an expert whose every task ended well enters the index.
 
 pub mod ahead;
+pub mod beside;
 pub mod explain;
 pub mod files;
 pub mod freshness;

@@ -41,6 +41,7 @@ pub mod status;
 pub mod suggest;
 mod tensors;
 pub mod timings;
+pub mod trusted;
 pub mod unpacked;
 pub mod verify;
 pub mod watch;

@@ -11,7 +11,7 @@ use crate::format::signature::PrivateKey;
 use crate::ops::asked::{Answer, Asked, Question, Without};
 use crate::ops::glance::Glance;
 use crate::ops::keygen;
-use crate::ops::verify::Trusted;
+use crate::ops::trusted::{Trusted, trusted_key};
 use crate::spec::expertfile::CacheDir;
 use crate::spec::{Expert, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
 use crate::store::{LocalCache, Stat, fs};
@@ -267,10 +267,10 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
         Places { repo: &root, working: &setup.directory, user: &setup.config_dir, home: setup.home.as_deref() };
     let read = |(name, entry): (String, Setting<TrustedKey>)| {
         let key = match &entry.value {
-            TrustedKey::Key(key) => *key,
+            TrustedKey::Key(key) => (*key).into(),
             TrustedKey::File(path) => {
                 let path = path.resolve(&places).ok_or_else(|| no_home(path))?;
-                keygen::public_key(&path.to_string_lossy()).map_err(|error| {
+                trusted_key(&path.to_string_lossy()).map_err(|error| {
                     let cause =
                         std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
                     Error::usage_help(

@@ -9,6 +9,7 @@ use expert_build::base::event::Member;
 use expert_build::base::{Digest, RelPath, Sha256};
 use expert_build::engine::record::{FileResult, PackageResult, PackedSegment, Piece, encode};
 use expert_build::format::archive::Writer;
+use expert_build::format::model_signing::{self, Model, ModelKey};
 use expert_build::format::segment::{Codec, Compression, Encoder};
 use expert_build::format::signature::PrivateKey;
 use expert_build::format::{json, provenance, zip};
@@ -233,7 +234,11 @@ fn index() -> Vec<u8> {
 
 fn trusted() -> Vec<Vec<u8>> {
     let key = PrivateKey::from_seed(&[7; 32]);
+    let model_key = ModelKey::from_seed(&[7; 32]).unwrap();
+    let files = BTreeMap::from([("a/b".to_owned(), Sha256::of(b"1"))]);
     vec![
+        model_signing::bundle(&Model { name: "m", files: &files, ignored: &[] }, &model_key).into_bytes(),
+        model_key.public_pem().into_bytes(),
         key.to_pem().as_bytes().to_vec(),
         key.public().to_string().into_bytes(),
         key.sign(b"m").to_string().into_bytes(),

@@ -42,7 +42,8 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
 /// `check`
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
-    let options = Options { check: true, ..options(&args.work) };
+    // Whoever asks what is wrong asks for all of it, as linters are asked.
+    let options = Options { check: true, keep_going: true, ..options(&args.work) };
     if args.fix {
         mend(args, &flags, settings)?;
     }
@@ -175,7 +176,8 @@ impl Run<'_> {
                 (error.exit_code(), Err(error))
             }
         };
-        if let Some(collector) = &collector {
+        if let Some(collector) = &mut collector {
+            collector.sort();
             reports.write(collector, code, &look)?;
         }
         Ok((code, outcome))
