@@ -3,13 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::job::Finished;
 use crate::engine::survey::{fingerprint, way_to};
 use crate::engine::target::Target;
-use crate::store::index::{Changed, Record};
+use crate::store::index::{Changed, Front, Record};
 use crate::store::{Index, Stat, fs};
 
 /// What a look at an expert tells.
@@ -20,9 +22,66 @@ pub enum Verdict {
     Stale(String),
 }
 
-/// Looks at experts with all threads.
-pub fn look(root: &Path, index: &Index, targets: &[Arc<Target>], force: bool, threads: usize) -> Vec<Verdict> {
+/// What a look at every expert of an index told, by stat alone: settings were not compared.
+#[derive(Debug)]
+pub struct Looked {
+    /// Which index.
+    id: [u8; 32],
+    /// The experts that are not as they were.
+    stale: BTreeMap<String, Changed>,
+}
+
+impl Looked {
+    /// Is every expert as it was?
+    pub fn is_fresh(&self) -> bool {
+        self.stale.is_empty()
+    }
+
+    /// Is an expert that this index knows as it was?
+    pub fn is_fresh_in(&self, index: &Index, expert: &str) -> bool {
+        self.id == *index.id() && !self.stale.contains_key(expert)
+    }
+}
+
+/// Looks at every expert of the index with so many threads; `None` where the index is damaged.
+pub fn look_at_all(root: &Path, front: &Front, threads: usize) -> Option<Looked> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Each thread has the folder and a buffer for itself: what they share they would wait for.
+        let folder = std::fs::File::open(root).ok()?;
+        let below = |path: &CStr, links| Stat::below(&folder, path, links).ok();
+        let (mut stale, mut buffer) = (BTreeMap::new(), Vec::new());
+        while let Some(block) = front.blocks().get(next.fetch_add(1, Ordering::Relaxed)) {
+            for record in front.stats(block, &mut buffer)? {
+                if let Err(changed) = record.check(&below) {
+                    stale.insert(record.key().to_owned(), changed);
+                }
+            }
+        }
+        Some(stale)
+    };
+    let others = threads.min(front.blocks().len()).saturating_sub(1);
+    let found = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let joined =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let own = work();
+        joined.chain([own]).collect::<Option<Vec<_>>>()
+    });
+    Some(Looked { id: *front.id(), stale: found?.into_iter().flatten().collect() })
+}
+
+/// Looks at experts with all threads. What was seen `before`, of the same index, is not asked again.
+pub fn look(
+    root: &Path,
+    index: &Index,
+    targets: &[Arc<Target>],
+    force: bool,
+    threads: usize,
+    before: Option<&Looked>,
+) -> Vec<Verdict> {
     let folder = std::fs::File::open(root).ok();
+    let before = before.filter(|before| before.id == *index.id());
     in_parallel(targets, threads, &|target: &Arc<Target>| {
         let Some(view) = index.get(target.key()) else {
             return Verdict::Stale("never built here".into());
@@ -31,8 +90,13 @@ pub fn look(root: &Path, index: &Index, targets: &[Arc<Target>], force: bool, th
         if force {
             return stale("asked for by `--force`".into());
         }
-        let below = |path: &std::ffi::CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
-        match view.check(&target.fingerprint(), &below) {
+        let below = |path: &CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
+        let checked = match before {
+            _ if *view.stats().settings() != target.fingerprint() => Err(Changed::Settings),
+            Some(before) => before.stale.get(target.key()).map_or(Ok(()), |changed| Err(changed.clone())),
+            None => view.stats().check(&below),
+        };
+        match checked {
             Ok(()) => Verdict::Fresh(view.memo().unwrap_or_default().to_vec()),
             Err(Changed::Settings) => stale("settings or the program changed".into()),
             Err(Changed::Folder(path)) => stale(format!("files came or went in `{path}`")),

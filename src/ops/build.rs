@@ -18,6 +18,7 @@ use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::due::{self, Due};
+use crate::ops::glance::{self, Glance, UpToDate};
 use crate::ops::history::History;
 use crate::ops::memo::Memo;
 use crate::ops::remote::Used;
@@ -115,7 +116,8 @@ pub(crate) fn build_each(
     let lock = locked::needed(workspace, &targets, options.locked)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
-    let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
+    let looked =
+        look(&workspace.root, &index, &targets, options.force || options.check, options.jobs, workspace.looked());
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
     let mut known = BTreeMap::new();
     let (mut jobs, mut told) = (Vec::new(), Vec::new());
@@ -161,6 +163,11 @@ pub(crate) fn build_each(
     known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
     let needs = requirements::check(workspace, &index, &known)?;
     let held = needs.held_back();
+    // Would the next run have nothing to tell either, if all went well now?
+    let is_plain = chosen.len() == workspace.repo.experts.len()
+        && !(options.check || options.locked || options.provenance)
+        && needs.warnings.is_empty()
+        && needs.unmet.is_empty();
     for warning in needs.warnings {
         report.warnings += 1;
         observer.on(&Event::Diagnostic(Box::new(warning)));
@@ -258,15 +265,25 @@ pub(crate) fn build_each(
             report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
         }
     }
-    // What was finished is remembered even if the run failed.
-    if !records.is_empty() {
+    let changed = freshness::settle(records);
+    // What was left on another machine is looked for again next time.
+    let went_well = |o: &schedule::Outcome| o.failed.is_empty() && o.skipped.is_empty() && o.left_there == 0;
+    let is_whole = is_plain && report.failed.is_empty() && outcome.as_ref().is_ok_and(went_well);
+    let label = |number: usize| workspace.repo.experts[number].label();
+    let fresh = known.iter().filter(|(number, _)| !changed.contains_key(label(**number))).map(|(_, memo)| memo);
+    let grounds = is_whole.then(|| glance::grounds(workspace, &index, &changed, fresh)).flatten();
+    // What was finished is remembered even if the run failed; where nothing was, that nothing is to do.
+    if !changed.is_empty() || grounds.as_ref().is_some_and(|grounds| grounds != index.grounds()) {
         let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
         let here = |key: &str| labels.contains(key);
-        if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
-            observer.on(&Event::Notice {
-                message: format!("the index was not written: {e}; the next build reads more than it need"),
-            });
-            report.forgotten = Some(e);
+        match index.save_over(&workspace.index, &changed, &here, &grounds.unwrap_or_default()) {
+            Err(e) if !changed.is_empty() => {
+                observer.on(&Event::Notice {
+                    message: format!("the index was not written: {e}; the next build reads more than it need"),
+                });
+                report.forgotten = Some(e);
+            }
+            _ => {}
         }
     }
     let drained = used.drain(&|| outcome.is_err() || pool.is_cancelled(), observer);
@@ -285,6 +302,15 @@ pub(crate) fn build_each(
     report.skipped.extend(outcome.skipped.iter().map(|job| jobs[*job].name()));
     finish(observer, &report, &outcome, &used, started);
     Ok(report)
+}
+
+/// What [`build`] would do and say where a glance found nothing to do.
+pub fn nothing_to_do(glance: &Glance, found: UpToDate, options: &Options, observer: &mut dyn Observer) -> Report {
+    let report = Report { fresh: found.packages, not_repeated: found.warnings, ..Report::default() };
+    observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: found.experts });
+    observer.on(&Event::Plan { stale: 0, fresh: found.experts, tasks: 0 });
+    finish(observer, &report, &schedule::Outcome::default(), &Used::None, glance.started);
+    report
 }
 
 /// The packages of these experts as the index knows them: path and SHA-256.
@@ -320,7 +346,7 @@ fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outc
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts the run's clock")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

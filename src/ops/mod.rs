@@ -1,6 +1,7 @@
 //! One file per verb of the command line. Silent: results are values.
 
 pub mod affected;
+pub mod asked;
 pub mod build;
 pub mod cache;
 pub mod cat;
@@ -12,6 +13,7 @@ pub mod excerpt;
 pub mod experts;
 pub mod extract;
 pub mod fix;
+pub mod glance;
 pub mod graph;
 pub mod graph_svg;
 pub mod history;
@@ -41,6 +43,7 @@ pub mod status;
 pub mod suggest;
 mod tensors;
 pub mod timings;
+pub mod trusted;
 pub mod unpacked;
 pub mod verify;
 pub mod watch;

@@ -11,13 +11,15 @@ use serde::Serialize;
 
 use crate::base::event::{Direction, Observer, Transfer};
 use crate::base::{Error, Event, Result, Sha256};
+use crate::engine::beside;
 use crate::format::archive::Writer;
 use crate::format::integrity::{Integrity, MANIFEST};
 use crate::format::json;
 use crate::format::oci::{Descriptor, Form, Index, Manifest, ModelFile, Rebuild, Reference, Stored, stored};
 use crate::format::signature::PublicKey;
 use crate::ops::reach::{Progress, Reach};
-use crate::ops::sign::{Tee, beside};
+use crate::ops::sign::Tee;
+use crate::ops::trusted::Trusted;
 use crate::ops::verify::{self, ProblemKind, Report, SignatureReport, verify};
 use crate::store::oci::{Parts, Registry};
 use crate::store::{Stat, fs, output};
@@ -148,11 +150,9 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
             return Err(error);
         }
     };
-    let checksum = beside(&target);
-    // A crash between the two leaves a package without a checksum file, never one with a wrong one.
-    fs::remove(&checksum)?;
+    beside::take_away(&target)?;
     parts.place(&made, &target)?;
-    output::write(&checksum, format!("{sha256}  {title}\n").as_bytes())?;
+    output::write(&beside::path(&target, beside::CHECKSUM), format!("{sha256}  {title}\n").as_bytes())?;
     Ok(pulled(report, received, false))
 }
 
@@ -164,7 +164,8 @@ fn not_vouched(
     manifest: (Sha256, u64),
     options: &verify::Options,
 ) -> Result<Option<String>> {
-    if !options.require_signature && options.trusted.is_empty() {
+    let keys: Vec<PublicKey> = options.trusted.iter().filter_map(Trusted::package).collect();
+    if !options.require_signature && keys.is_empty() {
         return Ok(None);
     }
     let bytes = registry.read(&reference.repository, manifest, options.limits.max_manifest)?;
@@ -173,7 +174,7 @@ fn not_vouched(
     let key = integrity.pubkey.and_then(|key| PublicKey::read(key.as_bytes()).ok());
     Ok(match key.filter(|_| integrity.signature.is_some()) {
         None if options.require_signature => Some("the package is not signed, and a signature is required".into()),
-        Some(key) if !options.trusted.is_empty() && !options.trusted.iter().any(|trusted| trusted.key == key) => {
+        Some(key) if !keys.is_empty() && !keys.contains(&key) => {
             Some(format!("it is signed by `{key}`, which is not trusted"))
         }
         _ => None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::{Error, RelPath, Result};
 use crate::engine::job::{Job, Open};
 use crate::engine::tasks::{compose, hash};
+use crate::format::integrity::MANIFEST;
 use crate::ops::diff::{Content, Side};
 use crate::ops::workspace::{Setup, Workspace};
 use crate::store::{Index, fs};
@@ -50,10 +51,19 @@ fn packaged(job: &Job, open: &Open, package: usize) -> Result<BTreeMap<RelPath, 
         hash::alone(slot)?;
         files.insert(member.path.clone(), Content::Disk(slot.disk.clone()));
     }
-    compose::composed(job, open, package)?;
-    let composed = open.packages[package].composed.get();
-    let text = composed.ok_or_else(|| Error::Bug("nothing was composed".into()))?.text();
-    let manifest = RelPath::new("manifest.json").map_err(|e| Error::Bug(e.to_string()))?;
-    files.insert(manifest, Content::Bytes(text.into_bytes()));
+    let manifest = match compose::composed(job, open, package) {
+        Ok(_) => {
+            let composed = open.packages[package].composed.get();
+            let text = composed.ok_or_else(|| Error::Bug("nothing was composed".into()))?.text();
+            Content::Bytes(text.into_bytes())
+        }
+        // The manifest gives a hash that is no longer that of the weights: what changed is asked, so it is told. Of
+        // several models there is no manifest for one alone then.
+        Err(Error::Integrity { .. }) if !layout.one_of_several => {
+            Content::Disk(open.survey.manifest_file.path.under(&job.target.folder))
+        }
+        Err(error) => return Err(error),
+    };
+    files.insert(RelPath::new(MANIFEST).map_err(|e| Error::Bug(e.to_string()))?, manifest);
     Ok(files)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
+use crate::engine::beside;
 use crate::engine::files::FileSlot;
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
@@ -14,6 +15,7 @@ use crate::engine::remote::record::Package;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash, provenance};
+use crate::format::provenance::ENDING;
 use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Output, Stat, fs, output};
@@ -50,12 +52,12 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
             work.assemble(context, scratch, &mut done, began)?
         }
     };
-    let mut beside = vec![(side_path(&target), checksum(&target, sha256))];
+    let mut sides = vec![(beside::path(&target, beside::CHECKSUM), checksum(&target, sha256))];
     if context.provenance {
-        beside.push((provenance::path(&target), provenance::text(job, open, package, &target, sha256)?));
+        sides.push((beside::path(&target, ENDING), provenance::text(job, open, package, &target, sha256)?));
     }
-    beside.iter().try_for_each(|(path, text)| side_file(path, text))?;
-    remember(job, open, package, (&target, sha256, key), &beside)?;
+    sides.iter().try_for_each(|(path, text)| side_file(path, text))?;
+    remember(job, open, package, (&target, sha256, key), &sides)?;
     done.artifact = Some(Event::Artifact {
         expert: manifest.name.clone(),
         path: target.to_string_lossy().into_owned(),
@@ -158,7 +160,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            put_in_place(output, done)?;
+            put_in_place(output, last(job, open, target, sha256), context, done)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -212,6 +214,12 @@ fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, con
     Ok(fs::sha256(target)? == sha256)
 }
 
+/// Is this what was built here last?
+fn last(job: &Job, open: &Open, target: &Path, sha256: Sha256) -> bool {
+    let path = output_path(job, target);
+    open.previous.outputs.iter().any(|output| output.is_package && output.seen.path == path && output.sha256 == sha256)
+}
+
 struct Work<'w> {
     job: &'w Job,
     open: &'w Open,
@@ -240,7 +248,7 @@ impl Work<'_> {
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
                         done.status = Status::Unchanged;
                     } else {
-                        put_in_place(output, done)?;
+                        put_in_place(output, last(self.job, self.open, self.target, sha256), context, done)?;
                         done.status = self.came(sha256, context, done)?;
                     }
                     let members = members(self.job, self.open, self.package);
@@ -388,13 +396,25 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 const SIDE_FILE_TRIES: usize = 100;
 
 /// What lies beside the old package goes first: a crash leaves a package without a checksum, never one with a wrong one.
-fn put_in_place(output: Output, done: &mut Done) -> Result<()> {
+/// Of a package that is `known`, because it is what was built here last, all that was said stays true.
+fn put_in_place(output: Output, known: bool, context: &Context<'_>, done: &mut Done) -> Result<()> {
     if let Some(e) = output.unlocked() {
         let what = "files cannot be locked where packages go";
         done.notices.push(format!("{what}: {e}; temporary ones that a killed build leaves there stay for a day"));
     }
-    fs::remove(&side_path(output.target()))?;
-    fs::remove(&provenance::path(output.target()))?;
+    let target = output.target();
+    if known {
+        fs::remove(&beside::path(target, beside::CHECKSUM))?;
+    } else {
+        let provenance = beside::path(target, ENDING);
+        for gone in beside::take_away(target)? {
+            if !(context.provenance && gone == provenance) {
+                let what = format!("took away `{}`", gone.display());
+                done.notices
+                    .push(format!("{what}, which spoke of the package as it was; what it said is to be signed again"));
+            }
+        }
+    }
     output.commit().map(drop)
 }
 
@@ -412,13 +432,6 @@ fn side_file(path: &Path, text: &str) -> Result<()> {
     output::write(path, text.as_bytes())
 }
 
-/// Where the checksum of a package lies.
-pub fn side_path(target: &Path) -> std::path::PathBuf {
-    let mut path = target.as_os_str().to_owned();
-    path.push(".sha256");
-    path.into()
-}
-
 /// The output's path as the index keeps it: below the repo where it is (whose own path may be no UTF-8), else absolute.
 fn output_path(job: &Job, target: &Path) -> String {
     let depth = if job.target.key() == "." { 0 } else { job.target.key().split('/').count() };
@@ -431,11 +444,11 @@ fn remember(
     open: &Open,
     package: usize,
     (target, sha256, key): (&Path, Sha256, ActionKey),
-    beside: &[(PathBuf, String)],
+    sides: &[(PathBuf, String)],
 ) -> Result<()> {
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
-    let sides = beside.iter().map(|(path, text)| (path.as_path(), Some(text)));
+    let sides = sides.iter().map(|(path, text)| (path.as_path(), Some(text)));
     for (path, text) in [(target, None)].into_iter().chain(sides) {
         let mut stat = Stat::of(path);
         for _ in 0..SIDE_FILE_TRIES {
