@@ -397,8 +397,8 @@ fn the_page_on_costs_is_true() {
     for number in 1..=10 {
         first.write(&format!("experts/e{number}/README.md"), "# Changed\n");
     }
-    // Its own local cache has the weights: they are neither asked for nor fetched.
-    assert_eq!(cost(&first).0, 10 * (1 + 4), "the README changed");
+    // Its own local cache has the big files: they are neither asked for nor fetched, and told once more.
+    assert_eq!(cost(&first).0, 10 * (1 + 4 + 2), "the README changed");
     let third = Space::with(&experts);
     third.copy(&first.path("Expertfile.toml").parent().unwrap().to_path_buf(), "");
     third.outputs().iter().for_each(|(path, _)| third.remove(path));

@@ -31,7 +31,8 @@
 //! |---|---|---|---|
 //! | nothing changed here | 0, and no connection | 0 | 0 |
 //! | fresh checkout, all is there | 1 | `b`, and 1 where the server does not send records along or files are of 16 KiB to 1 MiB | 0 |
-//! | the README changed | 1 + `b` | `b` | 4 |
+//! | the README changed, the local cache has the rest | 1 | 0 | 4 + 2 `b` |
+//! | the README changed, on a fresh machine | 1 + `b` | `b` | 4 |
 //! | nothing is there | 1 + `b` | 0 | 4 + 3 `b` |
 //! | packed by a worker | 1 + `b` | `b`, and 1 | 4 + `b` for inputs and action, then 4 + 2 `b` for results |
 //!
