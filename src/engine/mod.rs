@@ -34,7 +34,9 @@
 //!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
 //!   file.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
-//!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
+//!   files, findings) lives from its first task to its last, low task numbers go first, and the workers never get far ahead
+//!   of the coordinator, so few experts are open at once. What is finished waits on the disk until the index is written
+//!   (`ops::ledger`), so an expert that is not open takes about a kilobyte.
 //! * **A signed package is made where the key is.** Signing is a task of its own, between manifest and archive, and is
 //!   never answered by the cache: a signed package's result keeps what it was made of, never its bytes.
 //!
@@ -68,6 +70,7 @@ pub mod ahead;
 pub mod beside;
 pub mod explain;
 pub mod files;
+pub mod finished;
 pub mod freshness;
 pub mod job;
 pub mod key;
