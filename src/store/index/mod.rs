@@ -8,7 +8,7 @@
 //! u32 blocks, u32 length of grounds, u32 version, "EXPERTIX"
 //! BLAKE3 of all that follows the blocks
 //! ```
-//! A record ([`record`]) belongs to one expert (its key is the expert's folder) and says: the settings it was built with,
+//! A record ([`Record`]) belongs to one expert (its key is the expert's folder) and says: the settings it was built with,
 //! the folders that were listed, the input files with their digests, the outputs. All of it by stat, so that *up to date*
 //! needs no file content; and what only an expert with work to do needs lies apart, so that nobody else reads it.
 //!
