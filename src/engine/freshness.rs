@@ -2,24 +2,23 @@
 
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::engine::job::Finished;
-use crate::engine::survey::{fingerprint, way_to};
 use crate::engine::target::Target;
-use crate::store::index::{Changed, Front, Record};
-use crate::store::{Index, Stat, fs};
+use crate::store::index::{Changed, Front};
+use crate::store::{Index, Stat};
 
 /// What a look at an expert tells.
 pub enum Verdict {
     /// All is as it was; what the engine remembered of it.
     Fresh(Vec<u8>),
     /// Why not.
-    Stale(String),
+    Stale(Cow<'static, str>),
 }
 
 /// What a look at every expert of an index told, by stat alone: settings were not compared.
@@ -86,9 +85,9 @@ pub fn look(
         let Some(view) = index.get(target.key()) else {
             return Verdict::Stale("never built here".into());
         };
-        let stale = |why: String| Verdict::Stale(why);
+        let stale = |why: String| Verdict::Stale(why.into());
         if force {
-            return stale("asked for by `--force`".into());
+            return Verdict::Stale("asked for by `--force`".into());
         }
         let below = |path: &CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
         let checked = match before {
@@ -126,24 +125,4 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: &(dyn Fn(
         }
         all
     })
-}
-
-/// The records for the index: folders that packages were written to get the stat that they have now, if nothing but
-/// packages came or went there.
-pub fn settle(finished: BTreeMap<String, Finished>) -> BTreeMap<String, Record> {
-    if finished.values().any(|f| !f.written.is_empty()) {
-        // A change in the same tick as the last package would not change the folder's times: let the tick pass.
-        std::thread::sleep(std::time::Duration::from_millis(21));
-    }
-    let settled = finished.into_iter().map(|(key, mut finished)| {
-        for (at, folder, names) in &finished.written {
-            let stat = Stat::following(folder).ok();
-            let ours = way_to(&finished.output, folder);
-            let same = fs::list(folder)
-                .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref()), ours) == *names);
-            finished.record.folders[*at].stat = stat.filter(|_| same);
-        }
-        (key, finished.record)
-    });
-    settled.collect()
 }

@@ -34,7 +34,9 @@
 //!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
 //!   file.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
-//!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
+//!   files, findings) lives from its first task to its last, low task numbers go first, and the workers never get far ahead
+//!   of the coordinator, so few experts are open at once. What is finished waits on the disk until the index is written
+//!   (`ops::ledger`), so an expert that is not open takes about a kilobyte.
 //! * **Another machine is asked last and believed in nothing.** What no local cache has may come from a remote one, or from
 //!   its workers ([`remote`]): packed bytes only, and only once they were proven to be the source that lies here. For that a big
 //!   file is read for its hashes before anything is asked, and again if it must be packed after all.
@@ -72,6 +74,7 @@ pub mod ahead;
 pub mod beside;
 pub mod explain;
 pub mod files;
+pub mod finished;
 pub mod freshness;
 pub mod job;
 pub mod key;

@@ -9,7 +9,8 @@
 //! place. So there are more threads than may work at once, as many as may be away. Whoever goes away holds nothing that
 //! others wait for while they work: a [flight](crate::engine::tasks::Flights) above all.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -29,7 +30,8 @@ pub struct Pool<'a> {
 
 #[derive(Default)]
 struct Queue {
-    tasks: BTreeSet<usize>,
+    /// Ranges of tasks, by their first: those of one expert have numbers in a row.
+    tasks: BTreeMap<usize, usize>,
     assists: VecDeque<Assist>,
     closed: bool,
     /// Threads that neither wait for work nor are away; one that was not started yet counts.
@@ -86,9 +88,9 @@ impl<'a> Pool<'a> {
         self.cancel.load(Ordering::Relaxed)
     }
 
-    /// Adds tasks.
-    pub fn add(&self, tasks: impl IntoIterator<Item = usize>) {
-        self.lock().tasks.extend(tasks);
+    /// Adds tasks that are not in the queue.
+    pub fn add(&self, tasks: impl IntoIterator<Item = Range<usize>>) {
+        self.lock().tasks.extend(tasks.into_iter().map(|range| (range.start, range.end)));
         self.changed.notify_all();
     }
 
@@ -109,10 +111,20 @@ impl<'a> Pool<'a> {
     }
 
     /// Takes back those of these tasks that no thread has begun.
-    pub fn take_back(&self, which: impl Fn(usize) -> bool) -> BTreeSet<usize> {
+    pub fn take_back(&self, which: Range<usize>) -> Vec<usize> {
         let mut queue = self.lock();
-        let (taken, kept) = std::mem::take(&mut queue.tasks).into_iter().partition(|task| which(*task));
-        queue.tasks = kept;
+        let mut taken = Vec::new();
+        let reaching = queue.tasks.range(..which.start).next_back().map(|(start, end)| *start..*end);
+        if let Some(range) = reaching.filter(|range| range.end > which.start) {
+            queue.tasks.extend([(range.start, which.start), (which.start, range.end)]);
+        }
+        while let Some(range) = queue.tasks.range(which.clone()).next().map(|(start, end)| *start..*end) {
+            queue.tasks.remove(&range.start);
+            if range.end > which.end {
+                queue.tasks.insert(which.end, range.end);
+            }
+            taken.extend(range.start..range.end.min(which.end));
+        }
         taken
     }
 
@@ -136,7 +148,10 @@ impl<'a> Pool<'a> {
                 queue.working += 1;
                 return Next::Assist(assist);
             }
-            if may && let Some(task) = queue.tasks.pop_first() {
+            if may && let Some((task, end)) = queue.tasks.pop_first() {
+                if task + 1 < end {
+                    queue.tasks.insert(task + 1, end);
+                }
                 queue.working += 1;
                 return Next::Task(task);
             }
@@ -180,7 +195,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let pool = Pool::with_away(2, 6, &cancel);
         let (working, away, most_away, done) = <(AtomicUsize, AtomicUsize, AtomicUsize, AtomicUsize)>::default();
-        pool.add(0..TASKS);
+        pool.add([0..TASKS]);
         let enter = || {
             let now = working.fetch_add(1, Ordering::SeqCst) + 1;
             assert!(now <= 2, "{now} threads work at once");
@@ -212,5 +227,23 @@ mod tests {
         });
         assert_eq!(done.into_inner(), TASKS);
         assert!(most_away.into_inner() >= 6);
+    }
+
+    #[test]
+    fn the_lowest_goes_first_and_what_is_taken_back_is_gone() {
+        let cancel = AtomicBool::new(false);
+        let pool = Pool::new(1, &cancel);
+        pool.add([10..15, 0..3]);
+        pool.add([20..21, 7..8]);
+        let next = || if let Next::Task(task) = pool.next() { Some(task) } else { None };
+        assert_eq!([next(), next()], [Some(0), Some(1)]);
+        assert_eq!(pool.take_back(11..14), [11, 12, 13]);
+        assert_eq!(pool.take_back(14..30), [14, 20]);
+        assert!(pool.take_back(3..7).is_empty());
+        assert_eq!([next(), next(), next()], [Some(2), Some(7), Some(10)]);
+        pool.add([30..32, 40..41]);
+        assert_eq!(pool.take_back(0..usize::MAX), [30, 31, 40]);
+        pool.close();
+        assert_eq!(next(), None);
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::{At, RelPath, Result};
 use crate::check::requires::{self, Summary};
@@ -26,7 +27,7 @@ pub struct Experts {
 impl Experts {
     /// All experts of the repo: as the index remembers them where the manifest is the same file as then, else read.
     pub fn of(workspace: &Workspace, index: &Index, threads: usize) -> Self {
-        let read = |expert: &Expert| {
+        let read = |expert: &Arc<Expert>| {
             let memo = known(workspace, index, expert)
                 .or_else(|| read(&workspace.root, expert).as_ref().map(Memo::of_manifest))
                 .unwrap_or_default();

@@ -18,11 +18,11 @@ use crate::engine::freshness::{self, Looked};
 use crate::engine::key::KeyText;
 use crate::ops::asked::Question;
 use crate::ops::build::now;
-use crate::ops::memo::Memo;
+use crate::ops::ledger::Ledger;
 use crate::ops::workspace::{Setup, Workspace, stands_alone, with_user_config};
 use crate::spec::request::PREFIX;
 use crate::spec::{KeySource, Request, expertfile};
-use crate::store::index::{Front, Record};
+use crate::store::index::Front;
 use crate::store::{Index, LocalCache, Stat, fs};
 
 /// What a glance told.
@@ -39,7 +39,7 @@ pub struct Glance {
 }
 
 /// A repo in which nothing is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct UpToDate {
     /// Its experts.
     pub experts: usize,
@@ -83,13 +83,13 @@ impl Glance {
 }
 
 /// The grounds for an index, after a run in which every expert of the repo was up to date or has become it. `before` is
-/// what was known when it began, `changed` what it adds, `fresh` what is remembered of the experts that needed nothing.
+/// what was known when it began, `changed` what it adds, `up_to_date` what is remembered of the experts that needed nothing.
 /// `None` where the next run might have something else to say.
-pub(crate) fn grounds<'m>(
+pub(crate) fn grounds(
     workspace: &Workspace,
     before: &Index,
-    changed: &BTreeMap<String, Record>,
-    fresh: impl Iterator<Item = &'m Memo>,
+    changed: &Ledger<'_>,
+    mut up_to_date: UpToDate,
 ) -> Option<Vec<u8>> {
     let (repo, setup) = (&workspace.repo, &workspace.setup);
     let is_plain = workspace.standing.is_none()
@@ -98,28 +98,20 @@ pub(crate) fn grounds<'m>(
         && repo.warnings.is_empty()
         && repo.experts.iter().all(|expert| expert.budget.is_none() && expert.growth.is_none());
     let asked = workspace.asked().filter(|_| is_plain)?;
-    let mut up_to_date = UpToDate { experts: repo.experts.len(), packages: 0, warnings: 0 };
-    let mut count = |memo: &Memo| {
-        up_to_date.packages += memo.packages.max(1);
-        up_to_date.warnings += memo.warnings;
-    };
-    fresh.for_each(&mut count);
-    changed.values().for_each(|record| count(&Memo::decode(&record.memo).unwrap_or_default()));
+    up_to_date.packages += changed.packages();
+    up_to_date.warnings += changed.warnings();
     for expert in &repo.experts {
         // What is not among the questions must be in the records: the folder, where an Expertfile might come, and the
         // manifest.
         let (folder, manifest) = (expert.label(), expert.path(&expert.manifest.value));
-        let is_known = match changed.get(folder) {
-            Some(record) => {
-                record.folders.iter().any(|seen| seen.path == folder)
-                    && record.inputs.iter().any(|input| input.seen.path == manifest.as_str())
-            }
+        let is_known = match changed.tells_of(folder) {
+            Some(tells) => tells,
             None => before.get(folder).is_some_and(|record| record.stats().tells_of(folder, manifest.as_str())),
         };
         // And what came beside a manifest after it was asked for is in the folder that was listed since.
         let came = || Stat::of(&workspace.root.join(folder).join(expertfile::NAME)).is_ok();
         let is_told = || asked.iter().any(|question| question.path == Path::new(folder).join(expertfile::NAME));
-        if !is_known || (changed.contains_key(folder) && came() && !is_told()) {
+        if !is_known || (changed.holds(folder) && came() && !is_told()) {
             return None;
         }
     }

@@ -20,6 +20,7 @@ pub mod history;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
+pub mod ledger;
 pub mod list;
 pub mod lock;
 pub mod locked;

@@ -25,7 +25,7 @@ pub fn side(setup: &Setup, path: &Path, model: Option<&str>) -> Result<Side> {
     }
     let workspace = Workspace::bare(setup, &fs::canonical(&path)?)?;
     let target = workspace.targets(&[0])?.remove(0);
-    let job = Job::new(0, Arc::clone(&target), String::new(), Arc::new(Index::default()));
+    let job = Job::new(0, Arc::clone(&target), "".into(), Arc::new(Index::default()));
     let open = job.open()?;
     if crate::base::error::errors(&open.findings(&target)) > 0 {
         return Err(Error::Invalid(open.findings(&target)));
@@ -49,7 +49,7 @@ fn packaged(job: &Job, open: &Open, package: usize) -> Result<BTreeMap<RelPath, 
     for member in &layout.members {
         let slot = open.file(&member.source).ok_or_else(|| Error::Bug(format!("`{}` has no slot", member.source)))?;
         hash::alone(slot)?;
-        files.insert(member.path.clone(), Content::Disk(slot.disk.clone()));
+        files.insert(member.path.clone(), Content::Disk(slot.disk()));
     }
     let manifest = match compose::composed(job, open, package) {
         Ok(_) => {

@@ -167,21 +167,56 @@ impl Workspace {
         self.repo.defaults()
     }
 
-    /// The experts as targets. Keys are read once each.
+    /// The experts as targets. Keys are read once each, and what an expert has in common with the one before it is shared.
     pub fn targets(&self, chosen: &[usize]) -> Result<Vec<Arc<Target>>> {
         let mut keys = BTreeMap::new();
-        chosen.iter().map(|i| self.target(&self.repo.experts[*i], &mut keys).map(Arc::new)).collect()
+        let mut targets: Vec<Arc<Target>> = Vec::with_capacity(chosen.len());
+        for number in chosen {
+            let target = self.target(&self.repo.experts[*number], targets.last().map(|last| &**last), &mut keys)?;
+            targets.push(Arc::new(target));
+        }
+        Ok(targets)
     }
 
-    fn target(&self, expert: &Expert, keys: &mut BTreeMap<String, Arc<PrivateKey>>) -> Result<Target> {
-        let codec = expert.codec();
-        let out_dir = match expert.out_dir.as_ref() {
-            Some(dir) => Some(self.host_path(&dir.value)?),
-            None => None,
+    fn target(
+        &self,
+        expert: &Arc<Expert>,
+        last: Option<&Target>,
+        keys: &mut BTreeMap<String, Arc<PrivateKey>>,
+    ) -> Result<Target> {
+        let last = last.map(|last| (&*last.expert, last));
+        let with_same = |same: &dyn Fn(&Expert) -> bool| last.filter(|(other, _)| same(other)).map(|(_, last)| last);
+        let out_dir = match (&expert.out_dir, with_same(&|other| same(&other.out_dir, &expert.out_dir))) {
+            (None, _) => None,
+            (_, Some(last)) => last.out_dir.clone(),
+            (Some(dir), None) => Some(self.host_path(&dir.value)?.into()),
         };
-        let folder = expert.folder.as_ref().map_or_else(|| self.root.clone(), |f| f.under(&self.root));
+        let configs = match with_same(&|other| Arc::ptr_eq(&other.model, &expert.model)) {
+            Some(last) => Arc::clone(&last.configs),
+            None => self.configs(expert)?.into(),
+        };
+        let include = with_same(&|other| Arc::ptr_eq(&other.include, &expert.include)).map(|last| last.include.clone());
+        let exclude = with_same(&|other| Arc::ptr_eq(&other.exclude, &expert.exclude)).map(|last| last.exclude.clone());
+        let lints = with_same(&|other| Arc::ptr_eq(&other.lints, &expert.lints)).map(|last| Arc::clone(&last.lints));
+        Ok(Target {
+            folder: expert.folder.as_ref().map_or_else(|| self.root.clone(), |f| f.under(&self.root)),
+            out_dir,
+            codec: expert.codec(),
+            include: include.unwrap_or_else(|| expert.includes()),
+            exclude: exclude.unwrap_or_else(|| expert.excludes()),
+            lints: lints.unwrap_or_else(|| Arc::new(expert.lints())),
+            signer: self.signer(expert, keys)?,
+            epoch: self.epoch()?,
+            configs,
+            output: self.output.clone(),
+            expert: Arc::clone(expert),
+        })
+    }
+
+    /// The configs of base models that the Expertfile names for this expert.
+    fn configs(&self, expert: &Expert) -> Result<Vec<(String, PathBuf, Vec<u8>)>> {
         let mut configs = Vec::new();
-        for (model, table) in &expert.model {
+        for (model, table) in &*expert.model {
             if let Some(config) = &table.config {
                 let path = self.host_path(&config.value)?;
                 let Some((bytes, stat)) = fs::read(&path, 16 << 20)? else {
@@ -197,19 +232,7 @@ impl Workspace {
                 configs.push((model.clone(), path, bytes));
             }
         }
-        Ok(Target {
-            folder,
-            out_dir,
-            codec,
-            include: expert.includes(),
-            exclude: expert.excludes(),
-            lints: expert.lints(),
-            signer: self.signer(expert, keys)?,
-            epoch: self.epoch()?,
-            configs,
-            output: self.output.clone(),
-            expert: expert.clone(),
-        })
+        Ok(configs)
     }
 
     /// May no other machine be spoken to?
@@ -321,6 +344,14 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
         Ok(Trusted { key, name, origin: entry.origin.to_string() })
     };
     trust.into_iter().map(read).collect()
+}
+
+/// Is it the very same setting, or none in both?
+fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 fn no_home(path: &crate::spec::HostPath) -> Error {

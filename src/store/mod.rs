@@ -40,6 +40,7 @@ pub mod oci;
 pub mod output;
 pub mod package_file;
 pub mod remote;
+pub mod spool;
 pub mod stat;
 pub mod watcher;
 
@@ -49,4 +50,5 @@ pub use index::Index;
 pub use local::LocalCache;
 pub use output::Output;
 pub use remote::Remote;
+pub use spool::Spool;
 pub use stat::Stat;

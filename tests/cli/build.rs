@@ -332,3 +332,20 @@ fn a_check_tells_of_every_expert() {
     assert_eq!((faults("check -j 1"), faults("check -j 1 -k")), (2, 2));
     assert!(faults("build -j 1") >= 1);
 }
+
+/// A file on many lines with something wrong on each: what a finding costs is what its line costs.
+#[test]
+fn thousands_of_findings_in_one_file_are_told() {
+    let space = Space::workspace();
+    let rules: String = (0..3000).map(|i| format!("root{i} ::= missing{i}\n")).collect();
+    space.write("experts/sql/grammar.gbnf", &format!("root ::= \"a\"\n{rules}"));
+    let begun = std::time::Instant::now();
+    let told = space.x("check expert-sql");
+    assert_eq!(told.matches("error[grammar-undefined-rule]").count(), 3000);
+    assert!(
+        told.contains("grammar.gbnf:3001:14\n     |\n3001 | root2999 ::= missing2999\n"),
+        "{}",
+        &told[told.len() - 900..]
+    );
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}

@@ -15,6 +15,7 @@ const CHECK: Options = Options {
     frozen: false,
     locked: false,
     provenance: false,
+    whole: false,
 };
 
 /// An expert for two base models, whose weights have these seeds.

@@ -61,6 +61,7 @@ impl Space {
             config_dir: self.dir.path().join("config"),
             cache_dir: self.dir.path().join("cache"),
             request: self.request.clone(),
+            ..Setup::default()
         }
     }
 

@@ -27,8 +27,8 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let manifest = open.survey.manifest.as_ref().ok_or_else(|| Error::Bug("archiving without a manifest".into()))?;
     let model = &manifest.base_models[open.survey.layouts[package].model];
     let target = job.target.output(manifest, model).map_err(|found| Error::Invalid(vec![*found]))?;
-    let (key, text) =
-        open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    let (key, text) = open.packages[package].key.get().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    let key = *key;
     if let Some(there) = left_there(open, package, context) {
         return leave(job, open, (package, &target), there, context, done);
     }
@@ -48,7 +48,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let (sha256, bytes, members) = match made {
         Some(made) => made,
         None => {
-            let work = Work { job, open, package, target: &target, text: &text, key };
+            let work = Work { job, open, package, target: &target, text, key };
             work.assemble(context, scratch, &mut done, began)?
         }
     };
@@ -252,7 +252,7 @@ impl Work<'_> {
                         done.status = self.came(sha256, context, done)?;
                     }
                     let members = members(self.job, self.open, self.package);
-                    self.keep(stretches, sha256, &members, context, began, done);
+                    let members = self.keep(stretches, sha256, members, context, began, done);
                     return Ok((sha256, bytes, members));
                 }
                 Err(Unwritten::Lost(digest)) => {
@@ -287,10 +287,16 @@ impl Work<'_> {
         let target = &self.job.target;
         let layout = &self.open.survey.layouts[self.package];
         let composed = self.open.packages[self.package].manifest(target)?;
-        let mut packed = Vec::with_capacity(layout.members.len());
+        // A file that stands in no other place of the expert's packages is let go as soon as it is in this one.
+        let is_alone = self.open.packages.len() == 1 && self.open.files.len() == layout.members.len();
+        let mut assembler = Assembler::new(target.codec, target.mtime());
+        assembler.inline(&path("manifest.json")?, composed.text().as_bytes(), scratch);
+        let signature = signature_of(composed);
+        let mut signature = signature.as_deref().map(|text| (path("signature.sig"), text));
         for member in &layout.members {
             let slot = self.slot(&member.source)?;
-            if slot.stat.size <= crate::engine::survey::SMALL {
+            let size = slot.stat.size;
+            if size <= crate::engine::survey::SMALL {
                 hash::pack_small(slot, target.codec, context, scratch, done)?;
             } else {
                 let more = hash::big(slot, Some(target.codec), context, scratch)?;
@@ -300,41 +306,38 @@ impl Work<'_> {
                 done.saved_us += more.saved_us;
                 done.bytes_read += more.bytes_read;
             }
-            packed.push(slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?);
-        }
-        let mut assembler = Assembler::new(target.codec, target.mtime(), scratch);
-        assembler.inline(&path("manifest.json")?, composed.text().as_bytes());
-        let signature = signature_of(composed);
-        let mut signature = signature.as_deref().map(|text| (path("signature.sig"), text));
-        for (member, packed) in layout.members.iter().zip(&packed) {
+            let packed = slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?;
             if signature.as_ref().is_some_and(|_| member.path.as_str() > "signature.sig")
                 && let Some((path, text)) = signature.take()
             {
-                assembler.inline(&path?, text.as_bytes());
+                assembler.inline(&path?, text.as_bytes(), scratch);
             }
-            let size = self.slot(&member.source)?.stat.size;
-            assembler.member(&member.path, size, packed);
+            assembler.member(&member.path, size, &packed, scratch);
+            if is_alone {
+                slot.let_go();
+            }
         }
         if let Some((path, text)) = signature {
-            assembler.inline(&path?, text.as_bytes());
+            assembler.inline(&path?, text.as_bytes(), scratch);
         }
-        Ok(assembler.finish())
+        Ok(assembler.finish(scratch))
     }
 
     fn slot(&self, source: &RelPath) -> Result<&FileSlot> {
         self.open.file(source).ok_or_else(|| Error::Bug(format!("`{source}` has no slot")))
     }
 
-    /// Remembers the result. Of a signed package only what it was made of: what is signed is made where the key is.
+    /// Remembers the result, and gives the members back. Of a signed package only what it was made of is remembered: what is
+    /// signed is made where the key is.
     fn keep(
         &self,
         stretches: Stretches,
         sha256: Sha256,
-        members: &[Member],
+        members: Vec<Member>,
         context: &Context<'_>,
         began: std::time::Duration,
         done: &mut Done,
-    ) {
+    ) -> Vec<Member> {
         let bytes = stretches.len();
         let (pieces, inline) = match self.job.target.signer {
             Some(_) => Default::default(),
@@ -351,7 +354,7 @@ impl Work<'_> {
         let result = PackageResult {
             sha256,
             bytes,
-            members: members.to_vec(),
+            members,
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             beside: compose::beside(self.job, self.open, self.package),
@@ -362,6 +365,7 @@ impl Work<'_> {
             inline,
         };
         context.keep(self.key, &result.encode(), done);
+        result.members
     }
 }
 

@@ -18,7 +18,7 @@ pub fn text(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha25
         let sha256 = sha256.ok_or_else(|| Error::Bug(format!("`{}` was not hashed", member.source)))?;
         inputs.insert(member.source.to_string(), sha256);
     }
-    for (model, _, config) in &job.target.configs {
+    for (model, _, config) in job.target.configs.iter() {
         inputs.insert(format!("config of {model}"), Sha256::of(config));
     }
     let target_of = &job.target;

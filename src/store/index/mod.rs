@@ -8,7 +8,7 @@
 //! u32 blocks, u32 length of grounds, u32 version, "EXPERTIX"
 //! BLAKE3 of all that follows the blocks
 //! ```
-//! A record ([`record`]) belongs to one expert (its key is the expert's folder) and says: the settings it was built with,
+//! A record ([`Record`]) belongs to one expert (its key is the expert's folder) and says: the settings it was built with,
 //! the folders that were listed, the input files with their digests, the outputs. All of it by stat, so that *up to date*
 //! needs no file content; and what only an expert with work to do needs lies apart, so that nobody else reads it.
 //!
@@ -160,12 +160,26 @@ impl Index {
         keep: &dyn Fn(&str) -> bool,
         grounds: &[u8],
     ) -> Result<()> {
+        let fitting = changed.iter().filter(|(key, record)| record.fits(key));
+        let (keys, records): (Vec<&str>, Vec<&Record>) = fitting.map(|(key, record)| (key.as_str(), record)).unzip();
+        let grounds = if keys.len() == changed.len() { grounds } else { &[] };
+        self.save_each(path, &keys, &mut |at| Ok(records[at].clone()), keep, grounds)
+    }
+
+    /// The same with the keys of what changed, sorted, and what brings the record of one, which fits: records of a large repo
+    /// are many megabytes, so they are asked for one after the other, and each once.
+    pub fn save_each(
+        &self,
+        path: &Path,
+        changed: &[&str],
+        record_of: &mut dyn FnMut(usize) -> Result<Record>,
+        keep: &dyn Fn(&str) -> bool,
+        grounds: &[u8],
+    ) -> Result<()> {
         let is_same = Front::open(path).map_or(self.rows.is_empty(), |now| now.id() == self.id());
         let now = if is_same { &Self::default() } else { &Self::load(path) };
-        let fits = |key: &str, record: &Record| key.len() <= usize::from(u16::MAX) && record.fits();
-        let is_whole = is_same && changed.iter().all(|(key, record)| fits(key, record));
-        let (now, grounds) = (if is_same { self } else { now }, if is_whole { grounds } else { &[] });
-        let mut changed = changed.iter().filter(|(key, record)| fits(key, record) && keep(key)).peekable();
+        let (now, grounds) = (if is_same { self } else { now }, if is_same { grounds } else { &[] });
+        let mut changed = changed.iter().copied().enumerate().filter(|(_, key)| keep(key)).peekable();
         let mut writer = Writer::create(path)?;
         let mut first = 0;
         for (number, block) in now.table.blocks().iter().enumerate() {
@@ -175,7 +189,7 @@ impl Index {
             let next =
                 now.table.blocks().get(number + 1).and_then(|_| now.row(first)).map(|record| record.stats().key());
             let is_here = |key: &str| next.is_none_or(|next| key < next);
-            let is_touched = changed.peek().is_some_and(|(key, _)| is_here(key));
+            let is_touched = changed.peek().is_some_and(|(_, key)| is_here(key));
             if !is_touched && rows.clone().all(|at| now.row(at).is_some_and(|record| keep(record.stats().key()))) {
                 writer.copy(block, &now.bytes)?;
                 continue;
@@ -183,22 +197,22 @@ impl Index {
             for at in rows {
                 let Some(record) = now.row(at) else { continue };
                 let key = record.stats().key();
-                while let Some((key, record)) = changed.next_if(|(other, _)| other.as_str() < key) {
-                    writer.add(key, record)?;
+                while let Some((at, key)) = changed.next_if(|(_, other)| *other < key) {
+                    writer.add(key, &record_of(at)?)?;
                 }
-                if let Some((key, record)) = changed.next_if(|(other, _)| other.as_str() == key) {
-                    writer.add(key, record)?;
+                if let Some((at, key)) = changed.next_if(|(_, other)| *other == key) {
+                    writer.add(key, &record_of(at)?)?;
                 } else if keep(key) {
                     let row = now.rows[at];
                     writer.add_kept(&now.bytes[row.stats..], &now.bytes[row.digests..])?;
                 }
             }
-            while let Some((key, record)) = changed.next_if(|(other, _)| is_here(other)) {
-                writer.add(key, record)?;
+            while let Some((at, key)) = changed.next_if(|(_, other)| is_here(other)) {
+                writer.add(key, &record_of(at)?)?;
             }
         }
-        for (key, record) in changed {
-            writer.add(key, record)?;
+        for (at, key) in changed {
+            writer.add(key, &record_of(at)?)?;
         }
         writer.finish(grounds)
     }

@@ -68,11 +68,20 @@ pub struct Record {
 }
 
 impl Record {
-    /// Can it be written? A path longer than its length field can say would turn all that follows into nonsense.
-    pub(super) fn fits(&self) -> bool {
+    /// Can it be written under this key? A path longer than its length field can say would turn all that follows into
+    /// nonsense.
+    pub fn fits(&self, key: &str) -> bool {
         let inputs = self.inputs.iter().map(|input| &input.seen);
         let mut all = self.folders.iter().chain(inputs).chain(self.outputs.iter().map(|output| &output.seen));
-        all.all(|seen| seen.path.len() <= usize::from(u16::MAX) && !seen.path.contains('\0'))
+        key.len() <= usize::from(u16::MAX)
+            && all.all(|seen| seen.path.len() <= usize::from(u16::MAX) && !seen.path.contains('\0'))
+    }
+
+    /// Adds it to `out`, to be read back by [`RecordView::alone`].
+    pub fn encode_alone(&self, out: &mut Vec<u8>) {
+        let mut digests = Vec::new();
+        self.encode("", out, &mut digests);
+        out.append(&mut digests);
     }
 
     /// Puts it behind what these hold already.
@@ -232,6 +241,14 @@ impl<'a> RecordView<'a> {
     /// Of these two parts.
     pub(super) fn new(stats: StatsView<'a>, digests: &'a [u8]) -> Self {
         Self { stats, digests }
+    }
+
+    /// What [`Record::encode_alone`] wrote.
+    pub fn alone(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader { bytes };
+        let stats = StatsView::next(&mut reader)?;
+        let length = reader.u32()? as usize;
+        Some(Self::new(stats, reader.take(length)?))
     }
 
     /// Its stats.
