@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! Expertfile.toml, flags, variables
+//!   │ ops::glance                   by stat: is all as it was when nothing was to do? then nothing is to do
 //!   │ spec::resolve                 as written → resolved experts, every value with its origin
 //!   ▼
 //! ops::workspace::Workspace         the repo on this machine: root, experts, cache, index

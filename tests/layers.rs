@@ -91,6 +91,33 @@ fn tests_of(line: &str) -> Vec<String> {
     faults
 }
 
+/// A code that no test speaks of may never be found, and nobody would notice.
+#[test]
+fn every_code_has_a_test() {
+    let table: String = sources("src/base/codes").into_iter().map(|(_, text)| text).collect();
+    let mut tests = String::new();
+    for (path, text) in [sources("src"), sources("tests")].concat() {
+        let from =
+            if path.starts_with("tests") || path.ends_with("_tests.rs") { Some(0) } else { text.find("#[cfg(test)]") };
+        tests.push_str(&text[from.unwrap_or(text.len())..]);
+    }
+    let mut faults = Vec::new();
+    for code in expert_build::base::codes::all() {
+        let constant = table.split_once(&format!(" = \"{}\":", code.name)).expect("it stands in the table").0;
+        let constant = constant.rsplit(' ').next().unwrap_or_default();
+        let named = |word: &str| {
+            let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            tests
+                .match_indices(word)
+                .any(|(at, _)| !part(tests[..at].chars().next_back()) && !part(tests[at + word.len()..].chars().next()))
+        };
+        if !named(code.name) && !named(constant) {
+            faults.push(code.name);
+        }
+    }
+    assert!(faults.is_empty(), "no test names these codes: {}", faults.join(", "));
+}
+
 /// The rules themselves, on text that breaks each of them.
 #[test]
 fn the_rules_find_what_they_are_for() {

@@ -258,3 +258,28 @@ impl ReplaceTq for Vec<u8> {
         [&self[..at], b"N", &self[at..]].concat()
     }
 }
+
+/// Keys are looked at when the whole object is there: one long key that a dict has many times over costs its length once.
+#[test]
+fn long_keys_cost_their_length_once() {
+    let _alone = ALONE.lock().unwrap();
+    let long = |head: u8, len: u32| [&[head][..], &len.to_le_bytes(), &vec![0xff; len as usize], b"q\0"].concat();
+    let many = b"h\0N".repeat(30_000);
+    let bytes = [long(b'B', 4_000_000).as_slice(), b"0}(", &many, b"u"].concat();
+    let eight = [text(&"x".repeat(6_000_000)).as_slice(), b"q\x000(", &b"h\0".repeat(8), b"tq\x010}h\x01Ns"].concat();
+    let text_key = [text(&"x".repeat(6_000_000)).as_slice(), b"q\x000}h\0Ns"].concat();
+    for (name, object, reads) in [("bytes", bytes, true), ("a tuple of texts", eight, false), ("text", text_key, false)]
+    {
+        let members = torch_maker::members(&torch_maker::pickle(&object), &[]);
+        let mut source = io::Cursor::new(torch_maker::zip(&members));
+        let len = source.get_ref().len() as u64;
+        let begun = Instant::now();
+        let taken = peak(|| match torch::read(&mut source, len) {
+            Ok(file) => assert!(reads && file.tensors.is_empty(), "{name}"),
+            Err(fault) => assert!(!reads && fault.kind == FaultKind::Limit, "{name}: {fault}"),
+        });
+        let took = begun.elapsed();
+        assert!(taken < MOST, "{name} took {} MiB", taken >> 20);
+        assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 }), "{name} took {took:?}");
+    }
+}

@@ -12,7 +12,8 @@ use expert_build::format::archive::Limits;
 use expert_build::format::json::{self, Value};
 use expert_build::format::segment::Compression;
 use expert_build::format::signature::{PrivateKey, message};
-use expert_build::ops::verify::{FileState, Options, ProblemKind, Report, SignatureState, Trusted, verify};
+use expert_build::ops::trusted::Trusted;
+use expert_build::ops::verify::{FileState, Options, ProblemKind, Report, SignatureState, verify};
 use expert_build::ops::{cat, extract, inspect, keygen, sign};
 use packages::{Native, gnu_tar, gzip, key, pack, path, put};
 
@@ -21,7 +22,7 @@ type Entries = Vec<(String, Vec<u8>)>;
 fn trusting(keys: &[u8], require_signature: bool) -> Options {
     let trusted = keys
         .iter()
-        .map(|n| Trusted { key: key(*n).public(), name: format!("key {n}"), origin: "the test".into() })
+        .map(|n| Trusted { key: key(*n).public().into(), name: format!("key {n}"), origin: "the test".into() })
         .collect();
     Options { trusted, require_signature, ..Options::default() }
 }
@@ -326,6 +327,10 @@ fn inspect_tells_what_is_inside() {
         let stats = a.stats.unwrap();
         assert_eq!((stats.min, stats.max, stats.mean, stats.absmax), (-2.0, 1.875, -0.0625, 2.0));
         assert_eq!(b.stats.unwrap().nan, 1);
+        // What torch wrote is looked into as well, and nothing of it is run.
+        let prompt = &info.weights.as_ref().unwrap()[1];
+        assert_eq!(prompt.path.as_str(), "soft_prompts/intro.pt");
+        assert!(prompt.fault.as_deref().is_some_and(|fault| fault.contains("not a torch file")), "{prompt:?}");
         let json = serde_json::to_value(&info).unwrap();
         assert_eq!(json["compression"], compression.as_str());
         assert_eq!(json["signature"]["state"], "valid");

@@ -4,13 +4,15 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A relative path: UTF-8, `/` between its parts, no empty part, no `.` or `..`, no NUL, no backslash,
-/// no drive letter. Ordered by bytes, as the entries of a package are.
+/// no drive letter. Ordered by bytes, as the entries of a package are. Clones share the text: one file's path stands in
+/// its layout, its slot, its reports.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RelPath(Box<str>);
+pub struct RelPath(Arc<str>);
 
 /// Why a text is not a `RelPath`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ impl RelPath {
     pub const MAX: usize = 4096;
 
     /// Takes the text as it stands.
-    pub fn new(text: impl Into<Box<str>>) -> Result<Self, PathFault> {
+    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, PathFault> {
         let text = text.into();
         check(&text)?;
         Ok(Self(text))
@@ -78,7 +80,9 @@ impl RelPath {
 
     /// The path of this file when its folder is `root`.
     pub fn under(&self, root: &Path) -> PathBuf {
-        let mut path = root.to_path_buf();
+        // A hundred thousand of them are kept: not a byte more than it takes.
+        let mut path = PathBuf::with_capacity(root.as_os_str().len() + 1 + self.0.len());
+        path.push(root);
         path.extend(self.0.split('/'));
         path
     }

@@ -121,7 +121,9 @@ mod tests {
         let found = |license: &str, all: &[&str]| {
             let files: Vec<_> =
                 all.iter().map(|text| (RelPath::new("LICENSE").expect("a path"), text.as_bytes())).collect();
-            texts(&manifest(license), &files).len()
+            let found = texts(&manifest(license), &files);
+            assert!(found.iter().all(|found| found.code.name == "license-mismatch"));
+            found.len()
         };
         for (license, all, expected) in [
             ("MIT", &[mit][..], 0),

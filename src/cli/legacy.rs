@@ -100,13 +100,22 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Validate { expert } => {
             let (trust, limit) = (Trust::default(), Limit::default());
             let (packages, threads) = (vec![expert], Threads::default());
-            let args = VerifyArgs { packages, json: false, provenance: None, trust, limit, threads };
+            let args =
+                VerifyArgs { packages, json: false, provenance: None, model_signature: None, trust, limit, threads };
             packages::verify(&args, &Settings::new(&global)?)?
         }
         Verb::Sign { expert, key } => {
             let packages = vec![expert];
             let limit = Limit::default();
-            let args = SignArgs { packages, key: Some(key), model_signing: None, publisher: None, output: None, limit };
+            let args = SignArgs {
+                packages,
+                key: Some(key),
+                key_env: None,
+                model_signing: None,
+                publisher: None,
+                output: None,
+                limit,
+            };
             packages::sign(&args, &Settings::new(&global)?)?
         }
         Verb::Keygen { output } => {

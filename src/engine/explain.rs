@@ -38,7 +38,7 @@ impl Explained {
         let Some(then) = index.get(target.key()).and_then(|view| view.decode()) else {
             return Ok(Self::default());
         };
-        let job = Job::new(0, Arc::clone(target), String::new(), Arc::clone(index));
+        let job = Job::new(0, Arc::clone(target), "".into(), Arc::clone(index));
         let open = job.open()?;
         let mut explained = Self { is_known: true, ..Self::default() };
         explained.settings(target, &then, cache)?;
@@ -97,7 +97,7 @@ impl Explained {
                 if let Some(known) = slot.digest() {
                     return Ok(known);
                 }
-                let digest = fs::digest(&slot.disk)?;
+                let digest = fs::digest(&slot.disk())?;
                 slot.set_digest(digest)?;
                 Ok(digest)
             };

@@ -32,8 +32,8 @@ impl Packed {
 
 /// One source file.
 pub struct FileSlot {
-    /// On the disk.
-    pub disk: PathBuf,
+    /// The expert's folder on the disk, which all its files share.
+    folder: Arc<Path>,
     /// Below the expert's folder.
     pub path: RelPath,
     /// What it is.
@@ -47,14 +47,14 @@ pub struct FileSlot {
     /// Microseconds that packing it took, now or when the cache got it.
     pub packing_us: AtomicU64,
     /// What the values are like, for weights whose values were looked at.
-    pub scan: OnceLock<ScanReport>,
+    pub scan: OnceLock<Box<ScanReport>>,
 }
 
 impl FileSlot {
     /// A slot; `remembered` is what the index knows of a file with this stat.
-    pub fn new(file: &SourceFile, folder: &Path, remembered: Option<(Digest, Sha256)>) -> Self {
+    pub fn new(file: &SourceFile, folder: &Arc<Path>, remembered: Option<(Digest, Sha256)>) -> Self {
         let slot = Self {
-            disk: file.path.under(folder),
+            folder: Arc::clone(folder),
             path: file.path.clone(),
             role: file.role.clone(),
             stat: file.stat,
@@ -69,6 +69,11 @@ impl FileSlot {
             let _ = (slot.digest.set(digest), slot.sha256.set(sha256));
         }
         slot
+    }
+
+    /// Where it lies on the disk.
+    pub fn disk(&self) -> PathBuf {
+        self.path.under(&self.folder)
     }
 
     /// Is it read in one gulp and kept until its package is written?
@@ -128,7 +133,7 @@ impl FileSlot {
         let (mut file, stat) = self.open()?;
         let mut bytes = Vec::with_capacity(stat.size as usize + 1);
         std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, stat.size + 1), &mut bytes)
-            .map_err(|e| self.blame(Error::io("read", &self.disk, e)))?;
+            .map_err(|e| self.blame(Error::io("read", self.disk(), e)))?;
         self.unchanged(&file, bytes.len() as u64)?;
         self.set_digest(Digest::of(&bytes))?;
         self.set_sha256(Sha256::of(&bytes))?;
@@ -136,6 +141,15 @@ impl FileSlot {
         let content = Arc::new(bytes);
         *kept = Some(Arc::clone(&content));
         Ok((content, read))
+    }
+
+    /// Lets go of its content and of packed bytes that are here: its package has them.
+    pub fn let_go(&self) {
+        *self.lock() = None;
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(packed.as_deref(), Some(Packed::Inline(..))) {
+            *packed = None;
+        }
     }
 
     /// The content, if it is kept.
@@ -149,7 +163,7 @@ impl FileSlot {
 
     /// Opens it, if it is still what it was at the first look.
     pub fn open(&self) -> Result<(std::fs::File, Stat)> {
-        let (file, stat) = match fs::open(&self.disk) {
+        let (file, stat) = match fs::open(&self.disk()) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Err(vanished(&self.path));
             }
@@ -163,7 +177,7 @@ impl FileSlot {
 
     /// Is the file that was read to its end still what it was at the first look?
     pub fn unchanged(&self, file: &std::fs::File, read: u64) -> Result<()> {
-        let after = Stat::of_file(file).map_err(|e| Error::io("read", &self.disk, e))?;
+        let after = Stat::of_file(file).map_err(|e| Error::io("read", self.disk(), e))?;
         if after != self.stat || read != self.stat.size {
             return Err(self.changed("it was written while it was being read"));
         }
@@ -173,7 +187,7 @@ impl FileSlot {
     /// The error of a reading: if the file is no longer what it was, that is the reason.
     pub fn blame(&self, e: Error) -> Error {
         match e {
-            Error::Io { .. } if fs::differs(&self.disk, &self.stat).unwrap_or(false) => {
+            Error::Io { .. } if fs::differs(&self.disk(), &self.stat).unwrap_or(false) => {
                 self.changed("it was written while it was being read")
             }
             e => e,

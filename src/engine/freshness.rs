@@ -2,37 +2,100 @@
 
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::engine::job::Finished;
-use crate::engine::survey::{fingerprint, way_to};
 use crate::engine::target::Target;
-use crate::store::index::{Changed, Record};
-use crate::store::{Index, Stat, fs};
+use crate::store::index::{Changed, Front};
+use crate::store::{Index, Stat};
 
 /// What a look at an expert tells.
 pub enum Verdict {
     /// All is as it was; what the engine remembered of it.
     Fresh(Vec<u8>),
     /// Why not.
-    Stale(String),
+    Stale(Cow<'static, str>),
 }
 
-/// Looks at experts with all threads.
-pub fn look(root: &Path, index: &Index, targets: &[Arc<Target>], force: bool, threads: usize) -> Vec<Verdict> {
+/// What a look at every expert of an index told, by stat alone: settings were not compared.
+#[derive(Debug)]
+pub struct Looked {
+    /// Which index.
+    id: [u8; 32],
+    /// The experts that are not as they were.
+    stale: BTreeMap<String, Changed>,
+}
+
+impl Looked {
+    /// Is every expert as it was?
+    pub fn is_fresh(&self) -> bool {
+        self.stale.is_empty()
+    }
+
+    /// Is an expert that this index knows as it was?
+    pub fn is_fresh_in(&self, index: &Index, expert: &str) -> bool {
+        self.id == *index.id() && !self.stale.contains_key(expert)
+    }
+}
+
+/// Looks at every expert of the index with so many threads; `None` where the index is damaged.
+pub fn look_at_all(root: &Path, front: &Front, threads: usize) -> Option<Looked> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Each thread has the folder and a buffer for itself: what they share they would wait for.
+        let folder = std::fs::File::open(root).ok()?;
+        let below = |path: &CStr, links| Stat::below(&folder, path, links).ok();
+        let (mut stale, mut buffer) = (BTreeMap::new(), Vec::new());
+        while let Some(block) = front.blocks().get(next.fetch_add(1, Ordering::Relaxed)) {
+            for record in front.stats(block, &mut buffer)? {
+                if let Err(changed) = record.check(&below) {
+                    stale.insert(record.key().to_owned(), changed);
+                }
+            }
+        }
+        Some(stale)
+    };
+    let others = threads.min(front.blocks().len()).saturating_sub(1);
+    let found = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let joined =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let own = work();
+        joined.chain([own]).collect::<Option<Vec<_>>>()
+    });
+    Some(Looked { id: *front.id(), stale: found?.into_iter().flatten().collect() })
+}
+
+/// Looks at experts with all threads. What was seen `before`, of the same index, is not asked again.
+pub fn look(
+    root: &Path,
+    index: &Index,
+    targets: &[Arc<Target>],
+    force: bool,
+    threads: usize,
+    before: Option<&Looked>,
+) -> Vec<Verdict> {
     let folder = std::fs::File::open(root).ok();
+    let before = before.filter(|before| before.id == *index.id());
     in_parallel(targets, threads, &|target: &Arc<Target>| {
         let Some(view) = index.get(target.key()) else {
             return Verdict::Stale("never built here".into());
         };
-        let stale = |why: String| Verdict::Stale(why);
+        let stale = |why: String| Verdict::Stale(why.into());
         if force {
-            return stale("asked for by `--force`".into());
+            return Verdict::Stale("asked for by `--force`".into());
         }
-        let below = |path: &std::ffi::CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
-        match view.check(&target.fingerprint(), &below) {
+        let below = |path: &CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
+        let checked = match before {
+            _ if *view.stats().settings() != target.fingerprint() => Err(Changed::Settings),
+            Some(before) => before.stale.get(target.key()).map_or(Ok(()), |changed| Err(changed.clone())),
+            None => view.stats().check(&below),
+        };
+        match checked {
             Ok(()) => Verdict::Fresh(view.memo().unwrap_or_default().to_vec()),
             Err(Changed::Settings) => stale("settings or the program changed".into()),
             Err(Changed::Folder(path)) => stale(format!("files came or went in `{path}`")),
@@ -62,24 +125,4 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: &(dyn Fn(
         }
         all
     })
-}
-
-/// The records for the index: folders that packages were written to get the stat that they have now, if nothing but
-/// packages came or went there.
-pub fn settle(finished: BTreeMap<String, Finished>) -> BTreeMap<String, Record> {
-    if finished.values().any(|f| !f.written.is_empty()) {
-        // A change in the same tick as the last package would not change the folder's times: let the tick pass.
-        std::thread::sleep(std::time::Duration::from_millis(21));
-    }
-    let settled = finished.into_iter().map(|(key, mut finished)| {
-        for (at, folder, names) in &finished.written {
-            let stat = Stat::following(folder).ok();
-            let ours = way_to(&finished.output, folder);
-            let same = fs::list(folder)
-                .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref()), ours) == *names);
-            finished.record.folders[*at].stat = stat.filter(|_| same);
-        }
-        (key, finished.record)
-    });
-    settled.collect()
 }

@@ -3,7 +3,7 @@
 //! A job is *open* from its first task to its last; what it holds then (manifest, contents of small files, findings) is
 //! let go when it closes, so memory depends on the experts in progress, not on the size of the repo.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::base::codes::files::FILE_CHANGED;
@@ -11,9 +11,10 @@ use crate::base::codes::files::FILE_CHANGED;
 use crate::base::event::Member;
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::files::FileSlot;
+use crate::engine::finished::Finished;
 use crate::engine::key::KeyText;
 use crate::engine::record::PackageResult;
-use crate::engine::survey::{SourceFile, Survey};
+use crate::engine::survey::Survey;
 use crate::engine::target::Target;
 use crate::engine::tasks::facts::Facts;
 use crate::format::manifest_compose::Composed;
@@ -28,26 +29,18 @@ pub struct Job {
     /// What to build and how.
     pub target: Arc<Target>,
     /// Why it is not up to date.
-    pub why: String,
+    pub why: Cow<'static, str>,
     /// What the repo looked like when it was last built.
     index: Arc<Index>,
     open: Mutex<Option<Arc<Open>>>,
-    /// What the plan is made of.
-    expected: OnceLock<Expected>,
+    /// Hash of what the plan is made of: an expert that has another shape when its turn comes cannot be built by it.
+    expected: OnceLock<[u8; 32]>,
     /// Why the first look failed.
-    failed: OnceLock<Error>,
+    failed: OnceLock<Box<Error>>,
     /// The expert's name, once its manifest was read.
-    name: OnceLock<String>,
+    name: OnceLock<Box<str>>,
     /// Is every file read, whatever the index knows of it?
     reads_all: bool,
-}
-
-/// What a plan is made of: an expert that has another shape when its turn comes cannot be built by it.
-#[derive(Debug, PartialEq, Eq)]
-struct Expected {
-    /// For each file: is it small?
-    files: Vec<bool>,
-    packages: usize,
 }
 
 /// What is held while a job is open.
@@ -85,7 +78,7 @@ pub struct PackageSlot {
 
 impl Job {
     /// The work on an expert, not yet begun.
-    pub fn new(number: usize, target: Arc<Target>, why: String, index: Arc<Index>) -> Self {
+    pub fn new(number: usize, target: Arc<Target>, why: Cow<'static, str>, index: Arc<Index>) -> Self {
         let (open, expected, failed, name) = Default::default();
         Self { number, target, why, index, open, expected, failed, name, reads_all: false }
     }
@@ -107,7 +100,7 @@ impl Job {
             return Err(error.again());
         }
         let survey = Survey::take(&self.target)?;
-        if self.expected.get().is_some_and(|expected| *expected != Expected::of(&survey)) {
+        if self.expected.get().is_some_and(|expected| *expected != shape(&survey)) {
             return Err(Error::Invalid(vec![
                 Diagnostic::new(&FILE_CHANGED, "files or base models came, went or grew while the expert was waiting")
                     .help("build again when nothing changes the expert's folder"),
@@ -125,15 +118,14 @@ impl Job {
     /// Takes the first look, of which the plan is made. Where it fails, the plan has nothing of this expert, and
     /// opening the job tells why: it is not tried again, as an expert that can be read by then would not fit the plan.
     pub fn first_look(&self) -> Option<Survey> {
-        let survey = Survey::take(&self.target).map_err(|error| self.failed.set(error)).ok();
-        let nothing = || Expected { files: Vec::new(), packages: 0 };
-        let _ = self.expected.set(survey.as_ref().map_or_else(nothing, Expected::of));
+        let survey = Survey::take(&self.target).map_err(|error| self.failed.set(error.into())).ok();
+        let _ = self.expected.set(survey.as_ref().map_or([0; 32], shape));
         survey
     }
 
     /// How the user knows the expert: its name, or its folder while the manifest is not read.
     pub fn name(&self) -> String {
-        self.name.get().cloned().unwrap_or_else(|| self.target.key().to_owned())
+        self.name.get().map_or_else(|| self.target.key().to_owned(), ToString::to_string)
     }
 
     /// Lets go of all that is held.
@@ -143,11 +135,12 @@ impl Job {
 
     fn holding(&self, survey: Survey) -> Open {
         let previous = self.index.get(self.target.key()).and_then(|view| view.decode()).unwrap_or_default();
+        let folder = self.target.folder.as_path().into();
         let files = survey.files.iter().map(|file| {
             let known = remembered(&previous, &self.path_in_repo(file.path.as_str()), &file.stat);
-            FileSlot::new(file, &self.target.folder, known.filter(|_| !self.reads_all))
+            FileSlot::new(file, &folder, known.filter(|_| !self.reads_all))
         });
-        let _ = survey.manifest.as_ref().filter(|m| !m.name.is_empty()).map(|m| self.name.set(m.name.clone()));
+        let _ = survey.manifest.as_ref().filter(|m| !m.name.is_empty()).map(|m| self.name.set(m.name.as_str().into()));
         Open {
             files: files.collect(),
             packages: survey.layouts.iter().map(|_| PackageSlot::default()).collect(),
@@ -193,32 +186,30 @@ impl Job {
         for package in &open.packages {
             outputs.extend(package.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned());
         }
-        let mut folders = Vec::new();
-        let mut written = Vec::new();
+        let output = self.target.output_folder();
+        let (mut folders, mut written) = (Vec::new(), Vec::new());
         // A folder that is missing appears with a change of its parent, which is listed too.
         for listed in survey.folders.iter().filter(|listed| listed.stat.is_some()) {
             let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
-            let out = self.target.output_folder();
-            if out.starts_with(&disk) {
-                written.push((folders.len(), disk, listed.fingerprint));
+            if output.starts_with(&disk) {
+                written.push((folders.len() as u32, listed.fingerprint));
             }
             folders.push(Seen { path, stat: listed.stat.and_then(racy) });
         }
         let settings = self.target.fingerprint();
-        Ok(Finished {
-            record: Record { settings, folders, inputs, outputs, memo },
-            written,
-            output: self.target.output_folder(),
-        })
+        Ok(Finished { record: Record { settings, folders, inputs, outputs, memo }, written })
     }
 }
 
-impl Expected {
-    fn of(survey: &Survey) -> Self {
-        Self { files: survey.files.iter().map(SourceFile::is_small).collect(), packages: survey.layouts.len() }
+/// Hash of what a plan is made of: which files are small, and how many packages there are.
+fn shape(survey: &Survey) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for file in &survey.files {
+        hasher.update(&[file.is_small().into()]);
     }
+    *hasher.update(&survey.layouts.len().to_le_bytes()).finalize().as_bytes()
 }
 
 /// What the index knows of the content of a file with this stat.
@@ -226,17 +217,6 @@ fn remembered(previous: &Record, path: &str, stat: &Stat) -> Option<(Digest, Sha
     let at = previous.inputs.binary_search_by(|input| input.seen.path.as_str().cmp(path)).ok()?;
     let input = &previous.inputs[at];
     (input.seen.stat == Some(*stat)).then_some((input.digest, input.sha256))
-}
-
-/// A finished expert on its way into the index.
-pub struct Finished {
-    /// What to remember.
-    pub record: Record,
-    /// Folders of the record that packages were written to, by index: where they lie, and the fingerprint of the names
-    /// they had. Writing a package changes the folder's times, so its stat is taken once more at the end.
-    pub written: Vec<(usize, PathBuf, [u8; 32])>,
-    /// The folder of the packages.
-    pub output: PathBuf,
 }
 
 impl PackageSlot {

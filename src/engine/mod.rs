@@ -16,6 +16,10 @@
 //!   all these stats nothing is to be done" ([`freshness`]). Whatever it says comes from a stat that was old enough when
 //!   the file was read (git's racy rule); losing it, damaging it or `--force` costs a reading. It may contain absolute
 //!   paths and settings that no key may, as it never leaves this machine.
+//! * **Nothing to do is a question to the kernel.** Resolving is a task too: it asks the disk and the request, and nothing
+//!   else. A run that leaves all up to date puts these questions with their answers into the index, its *grounds*; while
+//!   they hold, the next run compares the stats of all records, block by block and by all threads, and resolves, parses and
+//!   hashes nothing ([`freshness::look_at_all`], [`crate::ops::glance`]). Where one answer differs, everything is asked anew.
 //! * **The unit of the cache is the packed file, a package is an assembly.** A member's compressed bytes depend on its
 //!   content and the codec alone ([`crate::format::segment`]), so files are cached by content and shared between packages;
 //!   of a package only the list of pieces and what lies between them is kept ([`record`]).
@@ -30,7 +34,9 @@
 //!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
 //!   file.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
-//!   files, findings) lives from its first task to its last, and low task numbers go first, so few experts are open at once.
+//!   files, findings) lives from its first task to its last, low task numbers go first, and the workers never get far ahead
+//!   of the coordinator, so few experts are open at once. What is finished waits on the disk until the index is written
+//!   (`ops::ledger`), so an expert that is not open takes about a kilobyte.
 //! * **A signed package is made where the key is.** Signing is a task of its own, between manifest and archive, and is
 //!   never answered by the cache: a signed package's result keeps what it was made of, never its bytes.
 //!
@@ -39,6 +45,7 @@
 //! | what | where | read back by | if it is lost or wrong |
 //! |---|---|---|---|
 //! | index: stats, digests, outputs, memo, history | `repos/<repo>/index` of the cache | [`freshness`], [`job`] | files are read again |
+//! | index: grounds, what the answer "nothing to do" rests on | behind its records | [`crate::ops::glance`] | the repo is resolved again |
 //! | package: pieces, members, findings, key text | `results/` by [package key](tasks::compose::package_key) | [`tasks::validate`], [`tasks::archive`] | assembled again |
 //! | file: SHA-256, segment table, scan of values | `results/` by [file key](key::KeyText::file) | [`tasks::hash`] | read and compressed again |
 //! | hint: "a file of this size and these samples was packed" | `results/` by size and samples | [`tasks::hash`] | one reading more, or one less |
@@ -51,17 +58,19 @@
 //! # What happens on a kill
 //!
 //! At any moment: outputs, records and the index appear by rename, so each is the old one or the new one. Temporaries that
-//! nobody locks are removed by the next run into the same folder, those of the cache by its collector. The checksum beside
-//! a package is taken away before the package is replaced, so there may be none for a moment, never that of other bytes. The
-//! index is written at the end of a run: after a kill the next run finds the experts stale, their results in the cache and
-//! their packages standing, and writes nothing twice.
+//! nobody locks are removed by the next run into the same folder, those of the cache by its collector. What lies beside
+//! a package (checksum, provenance, model signature) is taken away before the package is replaced, so there may be none for
+//! a moment, never that of other bytes. The index is written at the end of a run: after a kill the next run finds the
+//! experts stale, their results in the cache and their packages standing, and writes nothing twice.
 //!
 //! A failed expert keeps its old record, which its changed stats contradict. One that was skipped because something
 //! before it failed is not remembered either: only an expert whose every task ended well enters the index.
 
 pub mod ahead;
+pub mod beside;
 pub mod explain;
 pub mod files;
+pub mod finished;
 pub mod freshness;
 pub mod job;
 pub mod key;

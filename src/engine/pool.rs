@@ -5,7 +5,8 @@
 //! a task that is running (one segment of a big file): it goes before all tasks. A thread that waits for its own
 //! assists takes assists itself, so one big file uses every core and no thread ever sleeps while there is work.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -24,7 +25,8 @@ pub struct Pool<'a> {
 
 #[derive(Default)]
 struct Queue {
-    tasks: BTreeSet<usize>,
+    /// Ranges of tasks, by their first: those of one expert have numbers in a row.
+    tasks: BTreeMap<usize, usize>,
     assists: VecDeque<Assist>,
     closed: bool,
 }
@@ -55,9 +57,9 @@ impl<'a> Pool<'a> {
         self.cancel.load(Ordering::Relaxed)
     }
 
-    /// Adds tasks.
-    pub fn add(&self, tasks: impl IntoIterator<Item = usize>) {
-        self.lock().tasks.extend(tasks);
+    /// Adds tasks that are not in the queue.
+    pub fn add(&self, tasks: impl IntoIterator<Item = Range<usize>>) {
+        self.lock().tasks.extend(tasks.into_iter().map(|range| (range.start, range.end)));
         self.changed.notify_all();
     }
 
@@ -78,10 +80,20 @@ impl<'a> Pool<'a> {
     }
 
     /// Takes back those of these tasks that no thread has begun.
-    pub fn take_back(&self, which: impl Fn(usize) -> bool) -> BTreeSet<usize> {
+    pub fn take_back(&self, which: Range<usize>) -> Vec<usize> {
         let mut queue = self.lock();
-        let (taken, kept) = std::mem::take(&mut queue.tasks).into_iter().partition(|task| which(*task));
-        queue.tasks = kept;
+        let mut taken = Vec::new();
+        let reaching = queue.tasks.range(..which.start).next_back().map(|(start, end)| *start..*end);
+        if let Some(range) = reaching.filter(|range| range.end > which.start) {
+            queue.tasks.extend([(range.start, which.start), (which.start, range.end)]);
+        }
+        while let Some(range) = queue.tasks.range(which.clone()).next().map(|(start, end)| *start..*end) {
+            queue.tasks.remove(&range.start);
+            if range.end > which.end {
+                queue.tasks.insert(which.end, range.end);
+            }
+            taken.extend(range.start..range.end.min(which.end));
+        }
         taken
     }
 
@@ -98,7 +110,10 @@ impl<'a> Pool<'a> {
             if let Some(assist) = queue.assists.pop_front() {
                 return Next::Assist(assist);
             }
-            if let Some(task) = queue.tasks.pop_first() {
+            if let Some((task, end)) = queue.tasks.pop_first() {
+                if task + 1 < end {
+                    queue.tasks.insert(task + 1, end);
+                }
                 return Next::Task(task);
             }
             if queue.closed {
@@ -111,5 +126,30 @@ impl<'a> Pool<'a> {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic in a task is caught before it could leave the queue half-changed.
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::{Next, Pool};
+
+    #[test]
+    fn the_lowest_goes_first_and_what_is_taken_back_is_gone() {
+        let cancel = AtomicBool::new(false);
+        let pool = Pool::new(1, &cancel);
+        pool.add([10..15, 0..3]);
+        pool.add([20..21, 7..8]);
+        let next = || if let Next::Task(task) = pool.next() { Some(task) } else { None };
+        assert_eq!([next(), next()], [Some(0), Some(1)]);
+        assert_eq!(pool.take_back(11..14), [11, 12, 13]);
+        assert_eq!(pool.take_back(14..30), [14, 20]);
+        assert!(pool.take_back(3..7).is_empty());
+        assert_eq!([next(), next(), next()], [Some(2), Some(7), Some(10)]);
+        pool.add([30..32, 40..41]);
+        assert_eq!(pool.take_back(0..usize::MAX), [30, 31, 40]);
+        pool.close();
+        assert_eq!(next(), None);
     }
 }

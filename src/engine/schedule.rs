@@ -6,8 +6,9 @@
 #![expect(clippy::disallowed_methods, reason = "the engine starts threads")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::base::event::{Observer, Status};
 use crate::base::{Diagnostic, Error, Event, Result};
@@ -44,12 +45,19 @@ pub struct Outcome {
     pub saved_us: u64,
 }
 
+/// So many messages may wait for a slow observer; then the workers wait for it too, and memory does not grow.
+const WAITING: usize = 1024;
+
+/// So many jobs are open at a time, and so many more for each thread.
+const OPEN: usize = 4;
+const OPEN_EACH: usize = 4;
+
 enum Message {
     Started { id: usize, thread: usize, at_us: u64 },
     Ended { id: usize, at_us: u64, result: Box<Result<Done>> },
 }
 
-/// Runs the plan. `finished` is called with each job as soon as its last task is done, before it is closed.
+/// Runs the plan. `finished` is called with the number of each job as soon as its last task is done, before it is closed.
 pub fn run(
     plan: &Plan,
     jobs: &[Job],
@@ -57,9 +65,9 @@ pub fn run(
     packages: bool,
     keep_going: bool,
     observer: &mut dyn Observer,
-    finished: &mut dyn FnMut(&Job) -> Result<()>,
+    finished: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Outcome> {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(WAITING);
     let pool = context.pool;
     std::thread::scope(|scope| {
         let _closing = Closing(pool);
@@ -71,21 +79,22 @@ pub fn run(
                 .map_err(|e| Error::io("start a thread of", ".", e))?;
         }
         drop(sender);
-        Coordinator::new(plan, jobs, context, keep_going, observer, finished).run(&receiver)
+        Coordinator::new(plan, jobs, context, keep_going, observer, finished).run(receiver)
     })
 }
 
 /// Sends the workers home when the coordinator leaves, be it by an error or a panic of the observer: they are waited for.
+/// The receiver went with it, so none of them waits for room in the channel.
 struct Closing<'p, 'c>(&'p Pool<'c>);
 
 impl Drop for Closing<'_, '_> {
     fn drop(&mut self) {
-        self.0.take_back(|_| true);
+        self.0.take_back(0..usize::MAX);
         self.0.close();
     }
 }
 
-fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, packages: bool, sender: &Sender<Message>) {
+fn work(thread: usize, plan: &Plan, jobs: &[Job], context: &Context<'_>, packages: bool, sender: &SyncSender<Message>) {
     let mut scratch = Scratch::default();
     let now = || context.started.elapsed().as_micros() as u64;
     loop {
@@ -149,16 +158,20 @@ struct Coordinator<'c, 'o, 'x> {
     context: &'c Context<'x>,
     keep_going: bool,
     observer: &'o mut dyn Observer,
-    finished: &'o mut dyn FnMut(&Job) -> Result<()>,
-    waits: Vec<usize>,
+    finished: &'o mut dyn FnMut(usize) -> Result<()>,
+    waits: Vec<u32>,
     state: Vec<State>,
     /// Tasks of each job that have not ended.
-    left: Vec<usize>,
+    left: Vec<u32>,
     /// Jobs of which a task was skipped: they are never finished.
     cut: BTreeSet<usize>,
     /// Notices that were told.
     told: BTreeSet<String>,
     running: usize,
+    /// The first tasks of jobs that were not begun.
+    to_begin: Box<dyn Iterator<Item = Range<usize>> + 'c>,
+    /// Jobs that were begun and are not over.
+    open: usize,
     stopping: bool,
     outcome: Outcome,
 }
@@ -178,11 +191,11 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
         context: &'c Context<'x>,
         keep_going: bool,
         observer: &'o mut dyn Observer,
-        finished: &'o mut dyn FnMut(&Job) -> Result<()>,
+        finished: &'o mut dyn FnMut(usize) -> Result<()>,
     ) -> Self {
         let mut left = vec![0; jobs.len()];
-        for id in 0..plan.len() {
-            left[plan.task(id).job()] += 1;
+        for (job, tasks) in plan.jobs() {
+            left[job] = tasks.len() as u32;
         }
         Self {
             plan,
@@ -197,21 +210,25 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             cut: BTreeSet::new(),
             told: BTreeSet::new(),
             running: 0,
+            to_begin: Box::new(plan.first()),
+            open: 0,
             stopping: false,
             outcome: Outcome::default(),
         }
     }
 
-    fn run(mut self, receiver: &Receiver<Message>) -> Result<Outcome> {
-        let ready: Vec<usize> = (0..self.plan.len()).filter(|id| self.waits[*id] == 0).collect();
-        self.queue(ready);
+    fn run(mut self, receiver: Receiver<Message>) -> Result<Outcome> {
+        self.begin_more();
         while self.running > 0 {
             let Ok(message) = receiver.recv() else {
                 return Err(Error::Bug("all workers went away".into()));
             };
             match message {
                 Message::Started { id, thread, at_us } => self.started(id, thread, at_us),
-                Message::Ended { id, at_us, result } => self.ended(id, at_us, *result)?,
+                Message::Ended { id, at_us, result } => {
+                    self.ended(id, at_us, *result)?;
+                    self.begin_more();
+                }
             }
         }
         for id in 0..self.plan.len() {
@@ -224,11 +241,22 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
         Ok(self.outcome)
     }
 
-    fn queue(&mut self, tasks: Vec<usize>) {
-        for id in &tasks {
-            self.state[*id] = State::Queued;
+    /// Gives the workers the first tasks of more jobs. They never get far ahead of this thread: what was begun and not
+    /// finished is what memory goes to. Jobs wait for none but those before them, so there is always one that goes on.
+    fn begin_more(&mut self) {
+        let most = OPEN + OPEN_EACH * self.context.pool.threads();
+        while self.open < most && !self.stopping {
+            let Some(first) = self.to_begin.next() else { return };
+            self.open += 1;
+            self.queue(vec![first]);
         }
-        self.running += tasks.len();
+    }
+
+    fn queue(&mut self, tasks: Vec<Range<usize>>) {
+        for range in &tasks {
+            self.state[range.clone()].fill(State::Queued);
+            self.running += range.len();
+        }
         self.context.pool.add(tasks);
     }
 
@@ -259,7 +287,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
             task: task.kind(),
             expert,
             subject,
-            why: job.why.clone(),
+            why: job.why.to_string(),
             after: self.plan.before(id).collect(),
             thread,
             at_us,
@@ -310,14 +338,14 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
                 self.one_less(job);
                 if self.left[job] == 0 && !self.outcome.failed.contains_key(&job) && !self.cut.contains(&job) {
                     self.outcome.finished.push(job);
-                    (self.finished)(&self.jobs[job])?;
+                    (self.finished)(job)?;
                     self.jobs[job].close();
                 }
                 let mut ready = Vec::new();
                 for next in self.plan.after(id) {
                     self.waits[next] -= 1;
                     if self.waits[next] == 0 && self.state[next] == State::Waiting {
-                        ready.push(next);
+                        ready.push(next..next + 1);
                     }
                 }
                 if !self.stopping {
@@ -368,8 +396,7 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
         self.outcome.failed.entry(job).or_insert(error);
         // What the job's other tasks would make is of no use any more.
         let own = self.plan.of_job(id);
-        let stopping = self.stopping;
-        for queued in self.context.pool.take_back(|task| stopping || own.contains(&task)) {
+        for queued in self.context.pool.take_back(if self.stopping { 0..usize::MAX } else { own.clone() }) {
             self.running -= 1;
             self.skip(queued);
         }
@@ -397,6 +424,10 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
     /// been begun when the job failed may have opened it again.
     fn one_less(&mut self, job: usize) {
         self.left[job] -= 1;
+        if self.left[job] == 0 {
+            // At the end those that were never begun are skipped, too.
+            self.open = self.open.saturating_sub(1);
+        }
         if self.left[job] == 0 && (self.outcome.failed.contains_key(&job) || self.cut.contains(&job)) {
             self.jobs[job].close();
         }

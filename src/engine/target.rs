@@ -13,14 +13,14 @@ use crate::format::signature::PrivateKey;
 use crate::spec::expert::Naming;
 use crate::spec::{Expert, Globs};
 
-/// An expert to build.
+/// An expert to build. What is the same for many experts is shared by them.
 pub struct Target {
     /// As the Expertfile has it.
-    pub expert: Expert,
+    pub expert: Arc<Expert>,
     /// Its folder on the disk.
     pub folder: PathBuf,
     /// Where packages go, if not below its folder.
-    pub out_dir: Option<PathBuf>,
+    pub out_dir: Option<Arc<Path>>,
     /// How packages are compressed.
     pub codec: Codec,
     /// What to package beside the layout.
@@ -28,13 +28,13 @@ pub struct Target {
     /// What not to package.
     pub exclude: Globs,
     /// The levels of findings.
-    pub lints: Lints,
+    pub lints: Arc<Lints>,
     /// Signs packages, where they are to be signed.
     pub signer: Option<Arc<PrivateKey>>,
     /// `SOURCE_DATE_EPOCH`, where it is set.
     pub epoch: Option<u64>,
     /// Texts of base models' `config.json`, by the base model's name in the Expertfile, with where they lie.
-    pub configs: Vec<(String, PathBuf, Vec<u8>)>,
+    pub configs: Arc<[(String, PathBuf, Vec<u8>)]>,
     /// The one file that its package shall be written to, whatever its name.
     pub output: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ impl Target {
     /// The folder that its packages go to.
     pub fn output_folder(&self) -> PathBuf {
         let named = self.output.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf);
-        named.or_else(|| self.out_dir.clone()).unwrap_or_else(|| self.folder.join("weights"))
+        named.or_else(|| self.out_dir.as_deref().map(Path::to_path_buf)).unwrap_or_else(|| self.folder.join("weights"))
     }
 
     /// Where the package of this base model goes.
@@ -110,7 +110,7 @@ impl Target {
         for (code, level) in &self.lints.levels {
             text.line("lints", code, &format!("{level:?}").to_lowercase());
         }
-        for (model, _, config) in &self.configs {
+        for (model, _, config) in self.configs.iter() {
             text.line("config", model, &crate::base::Digest::of(config).to_string());
         }
         text
@@ -137,7 +137,7 @@ impl Target {
         }
         text.line("take", "tests", &e.tests.value.to_string());
         text.line("name", "template", &e.name.as_ref().map_or(String::new(), |n| n.value.0.as_str().to_owned()));
-        for (model, table) in &e.model {
+        for (model, table) in &*e.model {
             text.line("slug", model, table.slug.as_ref().map_or("", |s| &s.value.0));
         }
         text.line("out", "file", &self.output.as_ref().map_or(String::new(), |f| f.to_string_lossy().into_owned()));

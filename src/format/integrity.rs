@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::base::{RelPath, Sha256};
 use crate::format::json::Value;
 use crate::format::json_write::canonical;
-use crate::format::signature::{ALGORITHM, PrivateKey, Signature, message};
+use crate::format::signature::{ALGORITHM, PrivateKey, PublicKey, Signature, message};
 
 /// The manifest's place in a package.
 pub const MANIFEST: &str = "manifest.json";
@@ -116,17 +116,43 @@ pub struct Seal<'a> {
     pub key: Option<&'a PrivateKey>,
 }
 
+/// Who signs, and how.
+type By<'s> = (PublicKey, &'s dyn Fn(&str) -> Signature);
+
 /// Writes `integrity` into a packaged manifest. `files` holds every entry of the archive; those of the manifest and of
 /// the signature are set aside. Unknown keys of `integrity` stay. Returns the signature where there is a key.
 pub fn seal(manifest: &mut Value, files: &BTreeMap<RelPath, Sha256>, seal: &Seal<'_>) -> Option<Signature> {
+    match seal.key {
+        Some(key) => sealed(manifest, files, seal, Some((key.public(), &|message| key.sign(message.as_bytes())))),
+        None => sealed(manifest, files, seal, None),
+    }
+}
+
+/// The same with a signature that was made elsewhere, by the key with this public half. It fits if the manifest and the
+/// files are what was signed then.
+pub fn seal_again(
+    manifest: &mut Value,
+    files: &BTreeMap<RelPath, Sha256>,
+    seal: &Seal<'_>,
+    made: (PublicKey, Signature),
+) {
+    sealed(manifest, files, seal, Some((made.0, &|_| made.1)));
+}
+
+fn sealed(
+    manifest: &mut Value,
+    files: &BTreeMap<RelPath, Sha256>,
+    seal: &Seal<'_>,
+    by: Option<By<'_>>,
+) -> Option<Signature> {
     let mut integrity = Value::object([]);
     integrity.set("publisher", Value::string(seal.publisher));
     integrity.set("signature_algorithm", Value::string(ALGORITHM));
     if let Some(time) = seal.created_at {
         integrity.set("created_at", Value::string(time));
     }
-    if let Some(key) = seal.key {
-        integrity.set("pubkey", Value::string(key.public().to_string()));
+    if let Some((public, _)) = by {
+        integrity.set("pubkey", Value::string(public.to_string()));
     }
     for member in manifest.get("integrity").map_or(&[][..], Value::members) {
         if !KNOWN.contains(&&*member.key) {
@@ -138,7 +164,7 @@ pub fn seal(manifest: &mut Value, files: &BTreeMap<RelPath, Sha256>, seal: &Seal
     let mut all = files.clone();
     all.remove(SIGNATURE);
     all.insert(RelPath::new(MANIFEST).expect("a fine path"), manifest_hash(manifest));
-    let signature = seal.key.map(|key| key.sign(message(&all).as_bytes()));
+    let signature = by.map(|(_, sign)| sign(&message(&all)));
     if let Some(integrity) = manifest.get_mut("integrity") {
         if let Some(signature) = signature {
             integrity.set("signature", Value::string(signature.to_string()));

@@ -32,8 +32,10 @@ use crate::format::dsse::{self, Envelope, Signed};
 pub const ENDING: &str = ".sigstore.json";
 /// The kind of statement.
 const PREDICATE: &str = "https://model_signing/signature/v1.0";
-/// The kind of bundle.
+/// The kind of bundle that is written.
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// Both of its names: the second is the one that it was born with.
+const MEDIA_TYPES: [&str; 2] = [MEDIA_TYPE, "application/vnd.dev.sigstore.bundle+json;version=0.3"];
 
 /// A private P-256 key. Wiped from memory when dropped, never shown.
 pub struct ModelKey(SigningKey);
@@ -127,60 +129,178 @@ fn statement(model: &Model<'_>) -> String {
     .to_string()
 }
 
-/// The files that a bundle vouches for, if this public key (SPKI PEM) signed it. The error is a phrase.
-pub fn open(bundle: &str, public_pem: &str) -> Result<BTreeMap<String, Sha256>, String> {
-    let key = VerifyingKey::from_public_key_pem(public_pem.trim())
-        .map_err(|_| "not a public P-256 key: SPKI PEM is expected".to_owned())?;
-    let bundle: Value = serde_json::from_str(bundle).map_err(|e| format!("the bundle is not JSON: {e}"))?;
-    if bundle["mediaType"].as_str() != Some(MEDIA_TYPE) {
-        return Err("this is no sigstore bundle of version 0.3".into());
+/// A public P-256 key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelPublicKey(VerifyingKey);
+
+impl ModelPublicKey {
+    /// Reads an SPKI PEM; `None` where it is none, or of another kind of key.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        VerifyingKey::from_public_key_pem(std::str::from_utf8(bytes).ok()?.trim()).ok().map(Self)
     }
-    let envelope = Envelope::read(&bundle["dsseEnvelope"])?;
-    let message = dsse::message(&envelope.statement);
-    let signatures = envelope.signatures.iter().filter_map(|s| DerSignature::from_bytes(&s.signature).ok());
-    if !signatures.into_iter().any(|signature| key.verify(&message, &signature).is_ok()) {
-        return Err("the bundle is not signed by this key".into());
+
+    /// By what bundles name it: the SHA-256 of its PEM, as `keygen` writes that.
+    pub fn hint(&self) -> Sha256 {
+        Sha256::of(self.0.to_public_key_pem(LineEnding::LF).expect("a point always encodes").as_bytes())
     }
-    let statement: Value =
-        serde_json::from_str(&envelope.statement).map_err(|e| format!("the statement is not JSON: {e}"))?;
-    if statement["predicateType"].as_str() != Some(PREDICATE) {
-        return Err("the bundle does not state a model's files".into());
+}
+
+/// As its file is named by `sha256sum`.
+impl fmt::Display for ModelPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p256:{}", self.hint())
     }
-    let resources = statement["predicate"]["resources"].as_array().ok_or("the statement names no files")?;
-    let file = |file: &Value| {
-        let known = file["algorithm"].as_str() == Some("sha256");
-        let hash = file["digest"].as_str().filter(|_| known).and_then(|hash| hash.parse().ok());
-        Some((file["name"].as_str()?.to_owned(), hash?))
-    };
-    resources.iter().map(|it| file(it).ok_or_else(|| "a file of the statement has no SHA-256".to_owned())).collect()
+}
+
+/// A bundle that was read. What it says counts for nothing until [`is_by`](Self::is_by) says who says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// Every file that it vouches for.
+    pub files: BTreeMap<String, Sha256>,
+    /// Paths for which it does not vouch, and which may hold anything.
+    pub ignored: Vec<String>,
+    /// How it names the key that signed it; none where a certificate takes the key's place.
+    pub hint: Option<String>,
+    envelope: Envelope,
+}
+
+impl Bundle {
+    /// Reads a bundle. The error is a phrase.
+    pub fn read(bundle: &str) -> Result<Self, String> {
+        let bundle: Value = serde_json::from_str(bundle).map_err(|e| format!("is not JSON: {e}"))?;
+        if !bundle["mediaType"].as_str().is_some_and(|kind| MEDIA_TYPES.contains(&kind)) {
+            return Err("is no sigstore bundle of version 0.3".into());
+        }
+        let hint = bundle["verificationMaterial"]["publicKey"]["hint"].as_str().map(str::to_owned);
+        let envelope = Envelope::read(&bundle["dsseEnvelope"])?;
+        let statement: Value = serde_json::from_str(&envelope.statement)
+            .map_err(|e| format!("holds a statement that is not JSON: {e}"))?;
+        if statement["predicateType"].as_str() != Some(PREDICATE) {
+            return Err("does not state a model's files".into());
+        }
+        let predicate = &statement["predicate"];
+        let how = &predicate["serialization"];
+        for (key, known) in [("method", "files"), ("hash_type", "sha256")] {
+            match how[key].as_str() {
+                Some(value) if value == known => {}
+                Some(value) => {
+                    let value = value.escape_debug();
+                    return Err(format!("hashes files in a way that is not known here (`{key}` is `{value}`)"));
+                }
+                None => return Err(format!("does not say how files were hashed (`{key}`)")),
+            }
+        }
+        let mut root = sha2::Sha256::new();
+        let mut files = BTreeMap::new();
+        for resource in predicate["resources"].as_array().ok_or("names no files")? {
+            let known = resource["algorithm"].as_str() == Some("sha256");
+            let hash: Option<Sha256> = resource["digest"].as_str().filter(|_| known).and_then(|hash| hash.parse().ok());
+            let (Some(name), Some(hash)) = (resource["name"].as_str(), hash) else {
+                return Err("names a file without its SHA-256".into());
+            };
+            root.update(hash.bytes());
+            if files.insert(name.to_owned(), hash).is_some() {
+                return Err(format!("names `{}` twice", name.escape_debug()));
+            }
+        }
+        let root = Sha256::new(root.finalize().into()).hex();
+        let subjects = statement["subject"].as_array().map_or(&[][..], Vec::as_slice);
+        if !matches!(subjects, [one] if one["digest"]["sha256"].as_str() == Some(&root)) {
+            return Err("contradicts itself: its subject is not the hash of its files".into());
+        }
+        let ignored = how["ignore_paths"].as_array().map_or(&[][..], Vec::as_slice);
+        let ignored = ignored.iter().filter_map(|path| path.as_str().map(str::to_owned)).collect();
+        Ok(Self { files, ignored, hint, envelope })
+    }
+
+    /// Did this key sign it?
+    pub fn is_by(&self, key: &ModelPublicKey) -> bool {
+        let message = dsse::message(&self.envelope.statement);
+        let signatures = self.envelope.signatures.iter();
+        let mut signatures = signatures.filter_map(|signed| DerSignature::from_bytes(&signed.signature).ok());
+        signatures.any(|signature| key.0.verify(&message, &signature).is_ok())
+    }
+
+    /// Does it leave this file open?
+    pub fn ignores(&self, path: &str) -> bool {
+        self.ignored
+            .iter()
+            .any(|ignored| path.strip_prefix(&**ignored).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Model, ModelKey, bundle, open};
+    use super::{Bundle, Model, ModelKey, ModelPublicKey, bundle};
     use crate::base::Sha256;
+    use crate::format::dsse::{Envelope, Signed, message};
 
     fn key(n: u8) -> ModelKey {
         ModelKey::from_seed(&[n; 32]).expect("a small scalar")
     }
 
+    fn public(n: u8) -> ModelPublicKey {
+        ModelPublicKey::read(key(n).public_pem().as_bytes()).expect("its own form")
+    }
+
     #[test]
-    fn a_bundle_opens_for_its_key_alone_and_is_the_same_every_time() {
+    fn a_bundle_is_by_its_key_alone_and_is_the_same_every_time() {
         let files = BTreeMap::from([("a/b".to_owned(), Sha256::of(b"1")), ("c".to_owned(), Sha256::of(b"2"))]);
-        let model = Model { name: "m", files: &files, ignored: &[] };
-        let made = bundle(&model, &key(1));
-        assert_eq!(made, bundle(&model, &key(1)));
-        assert_eq!(open(&made, &key(1).public_pem()).as_ref(), Ok(&files));
-        assert!(open(&made, &key(2).public_pem()).unwrap_err().contains("not signed by this key"));
+        let ignored = ["d".to_owned()];
+        let made = bundle(&Model { name: "m", files: &files, ignored: &ignored }, &key(1));
+        assert_eq!(made, bundle(&Model { name: "m", files: &files, ignored: &ignored }, &key(1)));
+        let read = Bundle::read(&made).unwrap();
+        assert_eq!(read.files, files);
+        assert!(read.is_by(&public(1)) && !read.is_by(&public(2)));
+        assert_eq!(read.hint, Some(public(1).hint().hex()));
+        for (path, ignored) in [("d", true), ("d/e", true), ("de", false), ("a/b", false)] {
+            assert_eq!(read.ignores(path), ignored, "{path}");
+        }
         let forged = made.replace("\"payload\":\"eyJ", "\"payload\":\"eyK");
         assert_ne!(forged, made);
-        assert!(open(&forged, &key(1).public_pem()).is_err());
-        for (text, says) in [("", "not JSON"), ("{}", "no sigstore bundle")] {
-            assert!(open(text, &key(1).public_pem()).unwrap_err().contains(says), "{text}");
+        assert!(!Bundle::read(&forged).is_ok_and(|bundle| bundle.is_by(&public(1))));
+        for text in ["", "ed25519:00", &crate::format::signature::PrivateKey::from_seed(&[1; 32]).public().to_string()]
+        {
+            assert_eq!(ModelPublicKey::read(text.as_bytes()), None, "{text}");
         }
-        assert!(open(&made, "ed25519:00").unwrap_err().contains("not a public P-256 key"));
+    }
+
+    /// Whoever has the key may sign anything: what makes no sense is refused all the same.
+    #[test]
+    fn a_bundle_that_makes_no_sense_is_refused() {
+        let files = BTreeMap::from([("a".to_owned(), Sha256::of(b"1")), ("b".to_owned(), Sha256::of(b"2"))]);
+        let good = super::statement(&Model { name: "m", files: &files, ignored: &[] });
+        let read = |from: &str, to: &str| {
+            assert!(good.contains(from), "{from}");
+            let statement = good.replace(from, to);
+            let signature: p256::ecdsa::DerSignature =
+                p256::ecdsa::signature::Signer::sign(&key(1).0, &message(&statement));
+            let signed = Signed { key: String::new(), signature: signature.as_bytes().to_vec() };
+            let envelope = Envelope { statement, signatures: vec![signed] };
+            let bundle = serde_json::json!({"mediaType": super::MEDIA_TYPE, "dsseEnvelope": envelope.value()});
+            Bundle::read(&bundle.to_string())
+        };
+        let fine = read("\"m\"", "\"n\"").unwrap();
+        assert!(fine.is_by(&public(1)) && fine.hint.is_none());
+        let hash = Sha256::of(b"2").hex();
+        for (from, to, says) in [
+            ("signature/v1.0", "signature/v2.0", "does not state a model's files"),
+            ("\"method\":\"files\"", "\"method\":\"shards\"", "`method` is `shards`"),
+            ("\"hash_type\":\"sha256\"", "\"hash_type\":\"blake2b\"", "`hash_type` is `blake2b`"),
+            ("\"hash_type\":\"sha256\",", "", "does not say how files were hashed"),
+            ("\"resources\":", "\"others\":", "names no files"),
+            ("\"name\":\"b\"", "\"name\":\"a\"", "names `a` twice"),
+            ("\"name\":\"b\"", "\"name\":1", "without its SHA-256"),
+            (&*hash, "12", "without its SHA-256"),
+            (&*hash, &Sha256::of(b"3").hex(), "its subject is not the hash of its files"),
+        ] {
+            assert!(read(from, to).unwrap_err().contains(says), "{from}");
+        }
+        for (text, says) in [("", "not JSON"), ("{}", "no sigstore bundle")] {
+            assert!(Bundle::read(text).unwrap_err().contains(says), "{text}");
+        }
     }
 
     #[test]

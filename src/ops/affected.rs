@@ -92,7 +92,8 @@ pub fn affected(workspace: &Workspace, base: &str, threads: usize) -> Result<Aff
 /// The name of the expert whose manifest this file was, if it is gone now.
 fn removed(workspace: &Workspace, changed: &git::Changed, file: &str, below: &str) -> Option<String> {
     let is_manifest = |expert: &Expert| below.rsplit('/').next() == expert.manifest.value.as_str().rsplit('/').next();
-    if !workspace.repo.experts.iter().any(is_manifest) || Stat::of(&workspace.root.join(below)).is_ok() {
+    if !workspace.repo.experts.iter().any(|expert| is_manifest(expert)) || Stat::of(&workspace.root.join(below)).is_ok()
+    {
         return None;
     }
     let text = git::show(&changed.top, &changed.base, file).ok()??;

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
+use crate::engine::finished::Finished;
 use crate::engine::freshness::{Verdict, look};
-use crate::engine::job::{Finished, Job};
+use crate::engine::job::Job;
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
@@ -17,11 +18,14 @@ use crate::engine::survey::SourceFile;
 use crate::engine::tasks::{Context, Flights};
 use crate::engine::{freshness, schedule};
 use crate::ops::due::{self, Due};
+use crate::ops::glance::{self, Glance, UpToDate};
 use crate::ops::history::History;
+use crate::ops::ledger::Ledger;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, copies, locked, provenance, requirements};
 use crate::spec::OnError;
+use crate::store::index::Record;
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -99,13 +103,15 @@ pub fn build(
     let lock = locked::needed(workspace, &targets, options.locked)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let index = Arc::new(Index::load(&workspace.index));
-    let looked = look(&workspace.root, &index, &targets, options.force || options.check, options.jobs);
+    let looked =
+        look(&workspace.root, &index, &targets, options.force || options.check, options.jobs, workspace.looked());
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
-    let mut known = BTreeMap::new();
-    let (mut jobs, mut told) = (Vec::new(), Vec::new());
-    for (i, (target, verdict)) in targets.iter().zip(looked).enumerate() {
+    let (experts, mut known) = (targets.len(), BTreeMap::new());
+    let mut fresh = UpToDate { experts: workspace.repo.experts.len(), ..UpToDate::default() };
+    let (mut jobs, mut told) = (Vec::with_capacity(experts), Vec::new());
+    for (i, (target, verdict)) in targets.into_iter().zip(looked).enumerate() {
         let verdict = match verdict {
-            Verdict::Fresh(_) if options.provenance && provenance::is_missing(&index, target) => {
+            Verdict::Fresh(_) if options.provenance && provenance::is_missing(&index, &target) => {
                 Verdict::Stale("its provenance is not there".into())
             }
             verdict => verdict,
@@ -113,7 +119,7 @@ pub fn build(
         match verdict {
             Verdict::Fresh(memo) => {
                 let memo = Memo::decode(&memo).unwrap_or_default();
-                match locked::hold(limits, &index, target) {
+                match locked::hold(limits, &index, &target) {
                     Ok(found) => {
                         report.fresh += memo.packages.max(1);
                         report.not_repeated += memo.warnings;
@@ -124,10 +130,12 @@ pub fn build(
                         report.failed.push((memo.name.clone(), error));
                     }
                 }
+                fresh.packages += memo.packages.max(1);
+                fresh.warnings += memo.warnings;
                 known.insert(chosen[i], memo);
             }
             Verdict::Stale(why) => {
-                let job = Job::new(chosen[i], Arc::clone(target), why, Arc::clone(&index));
+                let job = Job::new(chosen[i], target, why, Arc::clone(&index));
                 jobs.push(if options.force { job.reading_all() } else { job });
             }
         }
@@ -141,10 +149,18 @@ pub fn build(
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }
-    let surveyed = survey(&jobs, options.jobs);
-    known.extend(jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))));
+    let mut surveyed = survey(&jobs, options.jobs);
+    known.extend(
+        jobs.iter().zip(&mut surveyed).filter_map(|(job, looked)| Some((job.number, looked.as_mut()?.memo()?))),
+    );
     let needs = requirements::check(workspace, &index, &known)?;
+    drop(known);
     let held = needs.held_back();
+    // Would the next run have nothing to tell either, if all went well now?
+    let is_plain = chosen.len() == workspace.repo.experts.len()
+        && !(options.check || options.locked || options.provenance)
+        && needs.warnings.is_empty()
+        && needs.unmet.is_empty();
     for warning in needs.warnings {
         report.warnings += 1;
         observer.on(&Event::Diagnostic(Box::new(warning)));
@@ -169,7 +185,7 @@ pub fn build(
     report.skipped = held_back;
     let shapes = shapes(&jobs, surveyed, &needs.after);
     let plan = Plan::new(&shapes, !options.check);
-    observer.on(&Event::Plan { stale: jobs.len(), fresh: targets.len() - jobs.len(), tasks: plan.len() });
+    observer.on(&Event::Plan { stale: jobs.len(), fresh: experts - jobs.len(), tasks: plan.len() });
     if options.dry_run || options.frozen {
         for (shape, due) in shapes.iter().zip(due::due(workspace, &jobs, &index, options.force, options.jobs)) {
             match due {
@@ -180,6 +196,7 @@ pub fn build(
         finish(observer, &report, &schedule::Outcome::default(), started);
         return Ok(report);
     }
+    drop(shapes);
     if !options.check {
         tidy(&jobs);
     }
@@ -195,53 +212,59 @@ pub fn build(
         written: std::sync::Mutex::default(),
         companions: std::sync::Mutex::default(),
     };
-    let (mut records, mut memos) = (BTreeMap::<String, Finished>::new(), BTreeMap::new());
+    let mut ledger = Ledger::new(workspace, &jobs);
     let mut settings = BTreeSet::new();
-    let mut remember = |job: &Job| -> Result<()> {
+    let mut remember = |number: usize| -> Result<()> {
+        let job = &jobs[number];
         let open = job.open()?;
         let found = open.findings(&job.target);
         let warnings = found.iter().filter(|found| found.severity == Severity::Warning).count();
         let memo = Memo { warnings, ..Memo::of(&open.survey) };
-        let memo = [memo.encode(), History::of(job, &open).encode()].join(&b'\n');
-        memos.insert(job.target.key().to_owned(), memo.clone());
-        if !options.check {
+        let (before, history) = (History::kept(&open.previous), History::of(job, &open));
+        let both = [memo.encode(), history.encode()].join(&b'\n');
+        let finished = if options.check {
+            Finished { record: Record { memo: both, ..Record::default() }, written: Vec::new() }
+        } else {
             let text = job.target.fingerprint_text();
             // It is told apart by its hash, so once is enough; without it a change is still noticed, only not named.
             if settings.insert(text.key()) && workspace.cache.put_result(text.key(), text.as_str().as_bytes()).is_err()
             {
                 settings.remove(&text.key());
             }
-            records.insert(job.target.key().to_owned(), job.finish(&open, memo)?);
-        }
+            job.finish(&open, both)?
+        };
+        ledger.add(number, &finished, &memo, &history, &before);
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    ledger.sort();
     let mut failed_late = 0;
-    let copied = copies::copies(workspace, &index, &memos, options.check);
-    for (expert, found) in copied {
+    for (expert, found) in copies::copies(workspace, &index, &ledger, options.check)? {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found.clone())));
-        if let Some(finished) = records.get_mut(&expert).filter(|_| found.severity == Severity::Warning)
-            && let Some(memo) = Memo::decode(&finished.record.memo)
-        {
-            Memo { warnings: memo.warnings + 1, ..memo }.replace(&mut finished.record.memo);
+        if found.severity == Severity::Warning {
+            ledger.warned(&expert);
         }
         if copies::is_error(&found) {
             // It is not done with: the next run looks at it again.
-            records.remove(&expert);
-            failed_late += usize::from(memos.remove(&expert).is_some());
+            failed_late += usize::from(ledger.drop(&expert));
             report.failed.push((found.expert.clone().unwrap_or(expert), Error::Invalid(vec![found])));
         }
     }
-    // What was finished is remembered even if the run failed.
-    if !records.is_empty() {
-        let labels: BTreeSet<&str> = workspace.repo.experts.iter().map(crate::spec::Expert::label).collect();
-        let here = |key: &str| labels.contains(key);
-        if let Err(e) = Index::save(&workspace.index, &freshness::settle(records), &here) {
-            observer.on(&Event::Notice {
-                message: format!("the index was not written: {e}; the next build reads more than it need"),
-            });
-            report.forgotten = Some(e);
+    let went_well = |o: &schedule::Outcome| o.failed.is_empty() && o.skipped.is_empty();
+    let is_whole = is_plain && report.failed.is_empty() && outcome.as_ref().is_ok_and(went_well);
+    let grounds = is_whole.then(|| glance::grounds(workspace, &index, &ledger, fresh)).flatten();
+    let is_new = !options.check && !ledger.is_empty();
+    // What was finished is remembered even if the run failed; where nothing was, that nothing is to do.
+    if is_new || grounds.as_ref().is_some_and(|grounds| grounds != index.grounds()) {
+        match ledger.save(workspace, &index, &grounds.unwrap_or_default()) {
+            Err(e) if is_new => {
+                observer.on(&Event::Notice {
+                    message: format!("the index was not written: {e}; the next build reads more than it need"),
+                });
+                report.forgotten = Some(e);
+            }
+            _ => {}
         }
     }
     let mut outcome = outcome?;
@@ -257,6 +280,15 @@ pub fn build(
     report.skipped.extend(outcome.skipped.iter().map(|job| jobs[*job].name()));
     finish(observer, &report, &outcome, started);
     Ok(report)
+}
+
+/// What [`build`] would do and say where a glance found nothing to do.
+pub fn nothing_to_do(glance: &Glance, found: UpToDate, options: &Options, observer: &mut dyn Observer) -> Report {
+    let report = Report { fresh: found.packages, not_repeated: found.warnings, ..Report::default() };
+    observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: found.experts });
+    observer.on(&Event::Plan { stale: 0, fresh: found.experts, tasks: 0 });
+    finish(observer, &report, &schedule::Outcome::default(), glance.started);
+    report
 }
 
 /// The packages of these experts as the index knows them: path and SHA-256.
@@ -302,36 +334,53 @@ fn finish(observer: &mut dyn Observer, report: &Report, outcome: &schedule::Outc
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts the run's clock")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// What a first look tells the planner: for each file whether it is small, what other experts must know.
-pub(crate) type Surveyed = Option<(Vec<bool>, Memo)>;
+/// What a first look tells the planner, and what other experts must know.
+pub(crate) struct Looked {
+    /// For each file: is it small?
+    files: Vec<bool>,
+    packages: usize,
+    memo: Option<Box<Memo>>,
+}
 
-/// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as 1 MiB of
-/// manifests goes; of a repo larger than that they are taken again.
-pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Surveyed> {
-    let room = AtomicI64::new(1 << 20);
+impl Looked {
+    /// What other experts must know; it is taken, not copied.
+    pub(crate) fn memo(&mut self) -> Option<Memo> {
+        self.memo.take().map(|memo| *memo)
+    }
+}
+
+/// What first looks are kept of until their expert's turn comes, in bytes as far as they can be told.
+const KEPT: i64 = 4 << 20;
+
+/// First looks at all stale experts, by all threads. They are kept until their expert is built, as far as there is room;
+/// of a repo larger than that they are taken again.
+pub(crate) fn survey(jobs: &[Job], threads: usize) -> Vec<Option<Looked>> {
+    let room = AtomicI64::new(KEPT);
     freshness::in_parallel(jobs, threads, &|job: &Job| {
         let survey = job.first_look()?;
         let files: Vec<bool> = survey.files.iter().map(SourceFile::is_small).collect();
-        let memo = Memo::of(&survey);
-        let size = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
+        let looked = Looked { packages: survey.layouts.len(), memo: Some(Memo::of(&survey).into()), files };
+        // The manifest is held as text and as a tree of values, a file in the layout and as a slot for what is read of it.
+        let manifest = survey.manifest.as_ref().map_or(0, |m| m.text.len() as i64);
+        let size = (4 << 10) + 8 * manifest + (1 << 10) * looked.files.len() as i64;
         if room.fetch_sub(size, Ordering::Relaxed) > size {
             job.open_with(survey);
         }
-        Some((files, memo))
+        Some(looked)
     })
 }
 
-pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Surveyed>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
+pub(crate) fn shapes(jobs: &[Job], surveyed: Vec<Option<Looked>>, after: &BTreeMap<usize, Vec<usize>>) -> Vec<Shape> {
     let number: BTreeMap<usize, usize> = jobs.iter().enumerate().map(|(i, job)| (job.number, i)).collect();
     let mut shapes = Vec::with_capacity(jobs.len());
     for (job, surveyed) in jobs.iter().zip(surveyed) {
         let before = after.get(&job.number).into_iter().flatten().filter_map(|n| number.get(n).copied()).collect();
         // A job without a first look fails as soon as it is opened, and says why.
-        let (files, packages) = surveyed.map_or_else(Default::default, |(files, memo)| (files, memo.packages));
+        let (files, packages) = surveyed.map_or_else(Default::default, |looked| (looked.files, looked.packages));
         shapes.push(Shape { files, packages, signed: job.target.signer.is_some(), after: before });
     }
     shapes

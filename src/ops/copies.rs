@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Diagnostic, Severity};
+use crate::base::{Diagnostic, Result, Severity};
 use crate::check::tensors::{self, Copied};
+use crate::format::safetensors::Fingerprint;
 use crate::ops::history::{History, Past};
+use crate::ops::ledger::Ledger;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
@@ -14,49 +16,68 @@ use crate::store::Index;
 pub(crate) fn copies(
     workspace: &Workspace,
     index: &Index,
-    memos: &BTreeMap<String, Vec<u8>>,
+    ledger: &Ledger<'_>,
     all: bool,
-) -> Vec<(String, Diagnostic)> {
-    let prints = |history: &History| -> BTreeSet<_> {
-        history.packages.iter().flat_map(|past| past.weights.iter().map(|(_, print)| *print)).collect()
-    };
-    let mut changed: BTreeSet<&str> = BTreeSet::new();
-    let mut news = Vec::new();
-    for (label, memo) in memos {
-        let history = History::decode(memo);
-        let before = || index.get(label).and_then(|view| Some(History::decode(view.memo()?))).unwrap_or_default();
-        if all || !prints(&history).is_subset(&prints(&before())) {
-            changed.insert(label);
-        }
-        news.push((label.as_str(), name(memo), history));
-    }
+) -> Result<Vec<(String, Diagnostic)>> {
+    let changed: BTreeSet<u32> = ledger.experts().filter(|(.., new)| all || *new).map(|(_, job, _)| job).collect();
     if changed.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
+    }
+    let history = |key: &str| index.get(key).and_then(|view| view.memo()).map(History::decode).unwrap_or_default();
+    let others = || workspace.repo.experts.iter().map(|expert| expert.label()).filter(|label| !ledger.holds(label));
+    // First who has something in common with anybody, which hardly ever is the case, by fingerprints alone.
+    let mut prints: Vec<(Fingerprint, Who)> =
+        ledger.weights().iter().map(|(print, job)| (*print, Who::New(*job))).collect();
+    for (number, label) in others().enumerate() {
+        let once: BTreeSet<Fingerprint> =
+            history(label).packages.into_iter().flat_map(|past| past.weights).map(|(_, print)| print).collect();
+        prints.extend(once.into_iter().map(|print| (print, Who::Other(number as u32))));
+    }
+    prints.sort_unstable();
+    let several = prints.chunk_by(|one, other| one.0 == other.0).filter(|same| same.len() > 1);
+    let alike: BTreeSet<Who> = several.flatten().map(|(_, who)| *who).collect();
+    drop(prints);
+    if alike.is_empty() {
+        return Ok(Vec::new());
     }
     let mut weights = Vec::new();
-    for expert in workspace.repo.experts.iter().filter(|expert| !memos.contains_key(expert.label())) {
-        if let Some(memo) = index.get(expert.label()).and_then(|view| view.memo()) {
-            weights.extend(copied(&name(memo), History::decode(memo).packages));
-        }
+    for (_, label) in others().enumerate().filter(|(number, _)| alike.contains(&Who::Other(*number as u32))) {
+        let memo = index.get(label).and_then(|view| view.memo()).unwrap_or_default();
+        weights.extend(copied(&name(memo), History::decode(memo).packages));
     }
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     // Those that did not change come first: a copy is told where it came to be.
-    news.sort_by_key(|(label, ..)| changed.contains(label));
-    for (label, name, history) in news {
-        if changed.contains(label) {
-            folders.insert(name.clone(), label);
+    for is_changed in [false, true] {
+        for (label, job, _) in ledger.experts().filter(|(_, job, _)| changed.contains(job) == is_changed) {
+            if !alike.contains(&Who::New(job)) {
+                continue;
+            }
+            let memo = ledger.memo(label)?;
+            let name = name(&memo);
+            weights.extend(copied(&name, History::decode(&memo).packages));
+            if is_changed {
+                folders.insert(name, label);
+            }
         }
-        weights.extend(copied(&name, history.packages));
     }
+    let numbers: BTreeMap<&str, usize> =
+        workspace.repo.experts.iter().enumerate().map(|(number, expert)| (expert.label(), number)).collect();
     let found = tensors::copies(&weights).into_iter();
     let placed = found.filter_map(|found| Some(((*folders.get(found.expert.as_ref()?)?).to_owned(), found)));
     let levelled = placed.filter_map(|(label, mut found)| {
-        let expert = workspace.repo.experts.iter().find(|expert| expert.label() == label)?;
+        let expert = &workspace.repo.experts[*numbers.get(label.as_str())?];
         found.severity = expert.lints().severity(found.code)?;
         found.folder = Some(label.clone());
         Some((label, found))
     });
-    levelled.collect()
+    Ok(levelled.collect())
+}
+
+/// An expert: the number of its job, or its place among those that nothing was done for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Other(u32),
+    New(u32),
 }
 
 fn name(memo: &[u8]) -> String {

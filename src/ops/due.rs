@@ -50,7 +50,7 @@ pub(crate) fn due(
 ) -> Vec<Option<Due>> {
     let room = AtomicI64::new(READ);
     in_parallel(jobs, threads, &|job: &Job| {
-        let due = |cached| Some(Due { expert: job.name(), why: job.why.clone(), cached });
+        let due = |cached| Some(Due { expert: job.name(), why: job.why.to_string(), cached });
         if force {
             return due(Some(false));
         }
@@ -77,7 +77,7 @@ fn keys_by_content(job: &Job, room: &AtomicI64) -> Option<Vec<KeyText>> {
         return None;
     }
     for slot in slots {
-        slot.set_digest(fs::digest(&slot.disk).ok()?).ok()?;
+        slot.set_digest(fs::digest(&slot.disk()).ok()?).ok()?;
     }
     (0..open.packages.len()).map(|package| package_key(job, &open, package)).collect()
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::{At, RelPath, Result};
 use crate::check::requires::{self, Summary};
@@ -26,8 +27,8 @@ pub struct Experts {
 impl Experts {
     /// All experts of the repo: as the index remembers them where the manifest is the same file as then, else read.
     pub fn of(workspace: &Workspace, index: &Index, threads: usize) -> Self {
-        let read = |expert: &Expert| {
-            let memo = remembered(&workspace.root, index, expert)
+        let read = |expert: &Arc<Expert>| {
+            let memo = known(workspace, index, expert)
                 .or_else(|| read(&workspace.root, expert).as_ref().map(Memo::of_manifest))
                 .unwrap_or_default();
             (summary(expert, &memo), memo.packages)
@@ -94,6 +95,14 @@ fn from_here(workspace: &Workspace, selector: &str) -> Option<String> {
     };
     let below = if below.is_empty() { ".".to_owned() } else { format!("./{below}") };
     Some(format!("{plus}{below}{end}"))
+}
+
+/// What the index knows of an expert that was seen to be as it was, or else whose manifest is the same file as then.
+fn known(workspace: &Workspace, index: &Index, expert: &Expert) -> Option<Memo> {
+    match workspace.looked().filter(|looked| looked.is_fresh_in(index, expert.label())) {
+        Some(_) => Memo::decode(index.get(expert.label())?.memo()?),
+        None => remembered(&workspace.root, index, expert),
+    }
 }
 
 /// What the index knows of an expert, if its manifest is the same file as then.

@@ -102,10 +102,11 @@ pub fn tasks(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<
     let jobs: Vec<Job> = targets
         .into_iter()
         .zip(chosen)
-        .map(|(target, number)| Job::new(*number, target, String::new(), Arc::clone(&index)))
+        .map(|(target, number)| Job::new(*number, target, "".into(), Arc::clone(&index)))
         .collect();
-    let surveyed = survey(&jobs, threads);
-    let known = jobs.iter().zip(&surveyed).filter_map(|(job, s)| Some((job.number, s.as_ref()?.1.clone()))).collect();
+    let mut surveyed = survey(&jobs, threads);
+    let memos = jobs.iter().zip(&mut surveyed).filter_map(|(job, looked)| Some((job.number, looked.as_mut()?.memo()?)));
+    let known = memos.collect();
     let needs = requirements::check(workspace, &index, &known)?;
     let plan = Plan::new(&shapes(&jobs, surveyed, &needs.after), true);
     let mut names: Vec<(String, Vec<String>, Vec<String>)> = Vec::with_capacity(jobs.len());

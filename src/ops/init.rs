@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{RelPath, Result};
+use crate::ops::asked::{Asked, Without};
 use crate::spec::expertfile::NAME;
 use crate::spec::{self, Folder};
-use crate::store::{DiskFolder, output};
+use crate::store::output;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +23,7 @@ pub struct Initialised {
 
 /// Writes the Expertfile. One that is there is replaced only by `force`.
 pub fn init(directory: &Path, force: bool) -> Result<Initialised> {
-    let disk = DiskFolder::new(directory);
+    let disk = Asked::new(directory);
     let own = RelPath::new(NAME).expect("a relative path");
     let replaced = disk.is_file(&own)?;
     let text = if force { spec::init(&Without(&disk, &own))? } else { spec::init(&disk)? };
@@ -35,25 +36,4 @@ pub fn init(directory: &Path, force: bool) -> Result<Initialised> {
         false => spec::init::search(&disk)?.iter().map(ToString::to_string).collect(),
     };
     Ok(Initialised { path, experts, replaced })
-}
-
-/// A folder as if one of its files were not there.
-struct Without<'a>(&'a DiskFolder, &'a RelPath);
-
-impl Folder for Without<'_> {
-    fn read(&self, path: &RelPath) -> Result<Option<String>> {
-        if path == self.1 { Ok(None) } else { self.0.read(path) }
-    }
-
-    fn is_file(&self, path: &RelPath) -> Result<bool> {
-        if path == self.1 { Ok(false) } else { self.0.is_file(path) }
-    }
-
-    fn is_dir(&self, path: &RelPath) -> Result<bool> {
-        self.0.is_dir(path)
-    }
-
-    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
-        self.0.list(path)
-    }
 }

@@ -16,6 +16,7 @@ use crate::format::json::Value;
 use crate::format::manifest::{Adapter, BaseModel, Manifest, Schema};
 use crate::format::segment::Compression;
 use crate::format::tensor_values::{Collector, Stats, decode};
+use crate::format::torch;
 use crate::ops::opened::{Opened, Reading, hash};
 use crate::ops::tensors::{blocks, header};
 use crate::ops::verify::{SignatureReport, signature_of};
@@ -119,7 +120,7 @@ pub struct FileInfo {
     pub sha256: Option<Sha256>,
 }
 
-/// The tensors of a safetensors file.
+/// The tensors of a file of weights.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
     /// The file.
@@ -143,9 +144,12 @@ pub struct TensorInfo {
     pub shape: Vec<u64>,
     /// Its length in bytes.
     pub bytes: u64,
-    /// What its values say; none where none is finite or the type is not read.
+    /// What its values say; none where none is finite, the type is not read, or torch wrote the file.
     pub stats: Option<Stats>,
 }
+
+/// The largest torch file that is looked into: a soft prompt is far smaller.
+const MAX_TORCH: u64 = 32 << 20;
 
 /// Looks into a package; with `tensors`, at every value of its weights.
 pub fn inspect(package: &Path, tensors: bool, reading: impl Into<Reading>) -> Result<Inspection> {
@@ -251,7 +255,7 @@ impl Seen {
     fn reads(&self, entry: &Entry, passable: bool) -> bool {
         let path = entry.path.as_str();
         [MANIFEST, SIGNATURE].contains(&path)
-            || self.tensors && path.ends_with(".safetensors")
+            || self.tensors && (path.ends_with(".safetensors") || is_torch(path))
             || !passable
             || !self.listed.contains_key(&entry.path)
     }
@@ -288,6 +292,11 @@ impl Seen {
                 }
                 self.weights.push(weights);
             }
+            path if self.tensors && is_torch(path) && entry.size <= MAX_TORCH => {
+                let bytes = small(content, MAX_TORCH)?;
+                sha256 = Some(Sha256::of(&bytes));
+                self.weights.push(pickled(entry, bytes));
+            }
             _ if !self.reads(entry, passable) => {}
             _ => sha256 = Some(hash(content).map_err(|e| opened.error(e))?),
         }
@@ -300,6 +309,27 @@ impl Seen {
         let places: BTreeMap<&RelPath, usize> = entries.iter().enumerate().map(|(i, e)| (&e.path, i)).collect();
         self.files.sort_by_key(|(path, _, _)| places.get(path).copied());
     }
+}
+
+/// Soft prompts, and what else torch wrote.
+fn is_torch(path: &str) -> bool {
+    [".pt", ".pth", ".bin"].iter().any(|ending| path.ends_with(ending))
+}
+
+/// The tensors of a torch file. Nothing in it is run; a file that would run something says so in place of its tensors.
+fn pickled(entry: &Entry, bytes: Vec<u8>) -> Weights {
+    let mut weights = Weights { path: entry.path.clone(), tensors: Vec::new(), metadata: BTreeMap::new(), fault: None };
+    match torch::read(&mut io::Cursor::new(bytes), entry.size) {
+        Ok(found) => weights.tensors.extend(found.tensors.into_iter().map(|tensor| TensorInfo {
+            bytes: tensor.shape.iter().fold(tensor.dtype.size, |all, side| all.saturating_mul(*side)),
+            name: tensor.key,
+            dtype: tensor.dtype.name.to_owned(),
+            shape: tensor.shape,
+            stats: None,
+        })),
+        Err(fault) => weights.fault = Some(fault.to_string()),
+    }
+    weights
 }
 
 fn weights(mut content: &mut dyn Read, entry: &Entry) -> Result<Weights, Fault> {

@@ -77,7 +77,7 @@ pub fn list(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<V
     let index = std::sync::Arc::new(Index::load(&workspace.index));
     let experts = Experts::of(workspace, &index, threads);
     let targets = workspace.targets(chosen)?;
-    let verdicts = look(&workspace.root, &index, &targets, false, threads);
+    let verdicts = look(&workspace.root, &index, &targets, false, threads, workspace.looked());
     let rows: Vec<(usize, Verdict)> = chosen.iter().copied().zip(verdicts).collect();
     Ok(in_parallel(&rows, threads, &|(number, verdict): &(usize, Verdict)| {
         let summary = &experts.summaries[*number];
@@ -95,23 +95,24 @@ pub fn list(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<V
             tags: summary.tags.clone(),
             requires: summary.requires.iter().map(|(text, _)| text.clone()).collect(),
             state,
-            packages: packages(workspace, &index, label, &summary.models),
+            packages: packages(workspace, &index, label, &summary.models, state == State::Fresh),
         }
     }))
 }
 
-fn packages(workspace: &Workspace, index: &Index, label: &str, models: &[String]) -> Vec<Package> {
-    let Some(record) = index.get(label).and_then(|view| view.decode()) else { return Vec::new() };
-    let history = History::kept(&record);
-    let made = record.outputs.into_iter().filter(|output| output.is_package).enumerate().map(|(at, output)| {
+fn packages(workspace: &Workspace, index: &Index, label: &str, models: &[String], is_fresh: bool) -> Vec<Package> {
+    let Some(record) = index.get(label) else { return Vec::new() };
+    let history = record.memo().map(History::decode).unwrap_or_default();
+    let made = record.packages().enumerate().map(|(at, (path, then, sha256))| {
         let past = history.packages.get(at);
-        let now = Stat::of(&workspace.root.join(&output.seen.path)).ok().filter(|stat| stat.is_file());
+        // Of an expert that was just seen to be as it was, nothing need be asked again.
+        let now = if is_fresh { then } else { Stat::of(&workspace.root.join(path)).ok() };
         Package {
             model: past.and_then(|past| past.model.clone()).or_else(|| models.first().cloned()).unwrap_or_default(),
-            sha256: output.sha256,
-            bytes: now.map(|stat| stat.size),
+            sha256,
+            bytes: now.filter(|stat| stat.is_file()).map(|stat| stat.size),
             signed: past.is_some_and(|past| past.signed),
-            path: output.seen.path,
+            path: path.to_owned(),
         }
     });
     made.collect()

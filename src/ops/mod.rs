@@ -1,6 +1,7 @@
 //! One file per verb of the command line. Silent: results are values.
 
 pub mod affected;
+pub mod asked;
 pub mod build;
 pub mod cache;
 pub mod cat;
@@ -12,12 +13,14 @@ pub mod excerpt;
 pub mod experts;
 pub mod extract;
 pub mod fix;
+pub mod glance;
 pub mod graph;
 pub mod graph_svg;
 pub mod history;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
+pub mod ledger;
 pub mod list;
 pub mod lock;
 pub mod locked;
@@ -39,6 +42,7 @@ pub mod status;
 pub mod suggest;
 mod tensors;
 pub mod timings;
+pub mod trusted;
 pub mod unpacked;
 pub mod verify;
 pub mod watch;

@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use crate::base::{Error, Result, Sha256};
 use crate::format::archive::Limits;
-use crate::format::model_signing::{ENDING, Model, ModelKey, bundle};
+use crate::format::model_signing::{Model, ModelKey, bundle};
 use crate::ops::contents::Contents;
 use crate::ops::opened::Opened;
 use crate::ops::sign::whole;
 use crate::store::{fs, output};
+
+pub use crate::format::model_signing::ENDING;
 
 /// What git keeps in a folder is no part of a model.
 const GIT: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];

@@ -11,13 +11,15 @@ use serde::Serialize;
 
 use crate::base::event::{Direction, Observer, Transfer};
 use crate::base::{Error, Event, Result, Sha256};
+use crate::engine::beside;
 use crate::format::archive::Writer;
 use crate::format::integrity::{Integrity, MANIFEST};
 use crate::format::json;
 use crate::format::oci::{Descriptor, Form, Index, Manifest, ModelFile, Rebuild, Reference, Stored, stored};
 use crate::format::signature::PublicKey;
 use crate::ops::reach::{Progress, Reach};
-use crate::ops::sign::{Tee, beside};
+use crate::ops::sign::Tee;
+use crate::ops::trusted::Trusted;
 use crate::ops::verify::{self, ProblemKind, Report, SignatureReport, verify};
 use crate::store::oci::{Parts, Registry};
 use crate::store::{Stat, fs, output};
@@ -107,7 +109,7 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
         unchanged,
         signature: report.signature,
     };
-    let checksum = Checksum { path: beside(&target), text: format!("{sha256}  {title}\n") };
+    let checksum = Checksum { path: beside::path(&target, beside::CHECKSUM), text: format!("{sha256}  {title}\n") };
     if is_there(&target, sha256, options.force)? {
         let report = verified(&target, &reference, &options.verify)?;
         // A run that was killed after the package came to its place did not do what follows.
@@ -154,7 +156,7 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
         }
     };
     // A crash between the two leaves a package without a checksum file, never one with a wrong one.
-    fs::remove(&checksum.path)?;
+    beside::take_away(&target)?;
     parts.place(&made, &target)?;
     checksum.complete()?;
     Ok(pulled(report, received, false))
@@ -185,7 +187,8 @@ fn not_vouched(
     manifest: (Sha256, u64),
     options: &verify::Options,
 ) -> Result<Option<String>> {
-    if !options.require_signature && options.trusted.is_empty() {
+    let keys: Vec<PublicKey> = options.trusted.iter().filter_map(Trusted::package).collect();
+    if !options.require_signature && keys.is_empty() {
         return Ok(None);
     }
     let bytes = registry.read(&reference.repository, manifest, options.limits.max_manifest)?;
@@ -194,7 +197,7 @@ fn not_vouched(
     let key = integrity.pubkey.and_then(|key| PublicKey::read(key.as_bytes()).ok());
     Ok(match key.filter(|_| integrity.signature.is_some()) {
         None if options.require_signature => Some("the package is not signed, and a signature is required".into()),
-        Some(key) if !options.trusted.is_empty() && !options.trusted.iter().any(|trusted| trusted.key == key) => {
+        Some(key) if !keys.is_empty() && !keys.contains(&key) => {
             Some(format!("it is signed by `{key}`, which is not trusted"))
         }
         _ => None,

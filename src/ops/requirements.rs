@@ -24,16 +24,17 @@ pub struct Needs {
 impl Needs {
     /// Experts whose packages come after those of an expert that cannot be built, directly or through others.
     pub fn held_back(&self) -> BTreeSet<usize> {
-        let mut held: BTreeSet<usize> = BTreeSet::new();
-        loop {
-            let stuck = |number: &usize| held.contains(number) || self.unmet.contains_key(number);
-            let waits = |(expert, before): (&usize, &Vec<usize>)| before.iter().any(stuck).then_some(*expert);
-            let found: BTreeSet<usize> = self.after.iter().filter_map(waits).collect();
-            if found == held {
-                return held;
-            }
-            held = found;
+        let mut waiting: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (expert, before) in &self.after {
+            before.iter().for_each(|before| waiting.entry(*before).or_default().push(*expert));
         }
+        let mut held = BTreeSet::new();
+        let mut stuck: Vec<usize> = self.unmet.keys().copied().collect();
+        while let Some(number) = stuck.pop() {
+            let those = waiting.get(&number).into_iter().flatten().copied();
+            stuck.extend(those.filter(|expert| held.insert(*expert)));
+        }
+        held
     }
 }
 
@@ -42,9 +43,12 @@ pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>
     let mut needs = one_place_each(workspace, index, known);
     let repo = &workspace.repo;
     let nobody = known.values().all(|m| m.requires.is_empty() && m.incompatible_with.is_empty());
-    if nobody && known.len() < 2 {
+    // Where nobody requires anything, only two of the same name could be wrong.
+    let mut names = BTreeSet::new();
+    if nobody && known.values().all(|memo| memo.name.is_empty() || names.insert((&memo.name, &memo.version))) {
         return Ok(needs);
     }
+    drop(names);
     let mut numbers = Vec::with_capacity(repo.experts.len());
     let mut summaries = Vec::with_capacity(repo.experts.len());
     for (number, expert) in repo.experts.iter().enumerate() {

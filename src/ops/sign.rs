@@ -14,24 +14,24 @@ use serde::Serialize;
 use sha2::Digest as _;
 
 use crate::base::{Error, RelPath, Result, Sha256};
+use crate::engine::beside;
 use crate::format::archive::seek_table::Frame;
 use crate::format::archive::{Archive, Entry, Fault, Limits, Writer};
 use crate::format::gzip_stretch;
-use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, Seal, seal};
+use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, Seal, seal, seal_again};
 use crate::format::json::Value;
 use crate::format::json_write::pretty;
-use crate::format::provenance::ENDING;
 use crate::format::segment::{Codec, Compression, Encoder, SEGMENT, Segment};
-use crate::format::signature::{PrivateKey, PublicKey};
+use crate::format::signature::{PrivateKey, PublicKey, Signature};
 use crate::format::tar;
 use crate::ops::contents::Contents;
 use crate::ops::opened::{Index, Opened, Tar};
 use crate::ops::verify::{self, ProblemKind, judge};
 use crate::store::package_file::PackageFile;
-use crate::store::{Output, fs, output};
+use crate::store::{Output, output};
 
 /// The time of every entry where the package has none that can be kept: 1980-01-01, as old tars warn of zero.
-const MTIME: u64 = 315_532_800;
+pub(crate) const MTIME: u64 = 315_532_800;
 
 /// How to sign.
 #[derive(Debug, Clone, Copy)]
@@ -65,52 +65,82 @@ pub struct Signed {
     pub files: usize,
     /// Bytes of files that were copied from the old package as they were.
     pub copied: u64,
-    /// Was a provenance taken away that spoke of the package as it was before?
-    pub dropped_provenance: bool,
+    /// What lay beside it and spoke of the package as it was before: provenance, a model signature. It is gone.
+    pub taken_away: Vec<PathBuf>,
 }
 
 /// Signs a package.
 pub fn sign(package: &Path, options: &Options<'_>) -> Result<Signed> {
-    let opened = Opened::open(package, options.limits)?;
-    let contents = Contents::marked(&opened)?;
-    whole(&opened, &contents)?;
-    let mut manifest = opened.manifest(&contents.manifest)?;
-    let codec = codec(&opened, &contents, &manifest)?;
-    manifest.set("package", package_block(&codec));
-    let old = Integrity::read(&manifest).unwrap_or_default();
-    let author = manifest.get("author").and_then(Value::as_str);
+    let mut package = Unsealed::read(package, options.limits)?;
+    let old = Integrity::read(&package.manifest).unwrap_or_default();
+    let author = package.manifest.get("author").and_then(Value::as_str);
     let publisher = options.publisher.or(old.publisher.as_deref()).or(author).unwrap_or_default().to_owned();
     let seals = Seal {
         publisher: &publisher,
         created_at: options.created_at.or(old.created_at.as_deref()),
         key: Some(options.key),
     };
-    let hashes = contents.files.iter().map(|(path, (_, hash))| (path.clone(), *hash)).collect();
-    let signature = seal(&mut manifest, &hashes, &seals).ok_or_else(|| Error::Bug("no signature was made".into()))?;
+    let signature = seal(&mut package.manifest, &package.hashes, &seals);
+    let signature = signature.ok_or_else(|| Error::Bug("no signature was made".into()))?;
+    package.write(signature, options.key.public(), publisher, options.output)
+}
 
-    let target = options.output.unwrap_or(package);
-    output::tidy_beside(target);
-    let output = Output::create(target)?;
-    let files = Files { manifest: pretty(&manifest), signature: signature.to_string() };
-    let (sha256, bytes, copied) = rewrite(&opened, &contents, &files, codec, &output)?;
-    // A crash between the two leaves a package without a checksum file, never one with a wrong one.
-    let beside = beside(target);
-    fs::remove(&beside)?;
-    let provenance = target.with_file_name(format!("{}{ENDING}", file_name(target)));
-    let dropped_provenance = fs::is_file(&provenance);
-    fs::remove(&provenance)?;
-    output.commit()?;
-    output::write(&beside, format!("{sha256}  {}\n", file_name(target)).as_bytes())?;
-    Ok(Signed {
-        package: target.to_path_buf(),
-        sha256,
-        bytes,
-        key: options.key.public(),
-        publisher,
-        files: contents.files.keys().filter(|path| path.as_str() != SIGNATURE).count(),
-        copied,
-        dropped_provenance,
-    })
+/// Puts a signature that was made elsewhere into a package, with what that one says of its publisher. It fits if the
+/// package is what was signed then.
+pub(crate) fn sign_again(package: &Path, made: (PublicKey, Signature), like: &Integrity) -> Result<Signed> {
+    let mut package = Unsealed::read(package, Limits::default())?;
+    let publisher = like.publisher.clone().unwrap_or_default();
+    let seals = Seal { publisher: &publisher, created_at: like.created_at.as_deref(), key: None };
+    seal_again(&mut package.manifest, &package.hashes, &seals, made);
+    package.write(made.1, made.0, publisher, None)
+}
+
+/// A whole package whose manifest waits for its seal.
+struct Unsealed {
+    opened: Opened,
+    contents: Contents,
+    manifest: Value,
+    codec: Codec,
+    hashes: BTreeMap<RelPath, Sha256>,
+}
+
+impl Unsealed {
+    fn read(package: &Path, limits: Limits) -> Result<Self> {
+        let opened = Opened::open(package, limits)?;
+        let contents = Contents::marked(&opened)?;
+        whole(&opened, &contents)?;
+        let mut manifest = opened.manifest(&contents.manifest)?;
+        let codec = codec(&opened, &contents, &manifest)?;
+        manifest.set("package", package_block(&codec));
+        let hashes = contents.files.iter().map(|(path, (_, hash))| (path.clone(), *hash)).collect();
+        Ok(Self { opened, contents, manifest, codec, hashes })
+    }
+
+    /// Puts the sealed package in its place: `output`, or where it was read.
+    fn write(self, signature: Signature, key: PublicKey, publisher: String, output: Option<&Path>) -> Result<Signed> {
+        let target = output.unwrap_or(self.opened.file.path());
+        output::tidy_beside(target);
+        let output = Output::create(target)?;
+        let files = Files { manifest: pretty(&self.manifest), signature: signature.to_string() };
+        let (sha256, bytes, copied) = rewrite(&self.opened, &self.contents, &files, self.codec, &output)?;
+        // A crash between the two leaves a package without a checksum file, never one with a wrong one.
+        let taken_away = beside::take_away(target)?;
+        output.commit()?;
+        output::write(
+            &beside::path(target, beside::CHECKSUM),
+            format!("{sha256}  {}\n", file_name(target)).as_bytes(),
+        )?;
+        Ok(Signed {
+            package: target.to_path_buf(),
+            sha256,
+            bytes,
+            key,
+            publisher,
+            files: self.hashes.keys().filter(|path| path.as_str() != SIGNATURE).count(),
+            copied,
+            taken_away,
+        })
+    }
 }
 
 fn file_name(path: &Path) -> String {
@@ -287,13 +317,6 @@ fn segments(frames: &[Frame]) -> Option<Vec<Segment>> {
     let segment =
         |frame: &Frame| Segment { source_len: frame.len, packed_len: frame.packed, crc32: 0, encoder: Encoder::Match };
     fits.then(|| frames.iter().map(segment).collect())
-}
-
-/// The file that holds the hash in `sha256sum -c` form.
-pub(crate) fn beside(package: &Path) -> PathBuf {
-    let mut path = package.as_os_str().to_owned();
-    path.push(".sha256");
-    path.into()
 }
 
 /// Writes, hashes and counts.

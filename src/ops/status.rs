@@ -81,7 +81,7 @@ impl Status {
 pub fn status(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<Status> {
     let targets = workspace.targets(chosen)?;
     let index = Arc::new(Index::load(&workspace.index));
-    let verdicts = look(&workspace.root, &index, &targets, false, threads);
+    let verdicts = look(&workspace.root, &index, &targets, false, threads, workspace.looked());
     let work: Vec<(usize, Arc<Target>, Verdict)> =
         chosen.iter().zip(targets).zip(verdicts).map(|((number, t), v)| (*number, t, v)).collect();
     let experts = in_parallel(&work, threads, &|(number, target, verdict): &(usize, Arc<Target>, Verdict)| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::{Error, RelPath, Result};
 use crate::engine::job::{Job, Open};
 use crate::engine::tasks::{compose, hash};
+use crate::format::integrity::MANIFEST;
 use crate::ops::diff::{Content, Side};
 use crate::ops::workspace::{Setup, Workspace};
 use crate::store::{Index, fs};
@@ -24,7 +25,7 @@ pub fn side(setup: &Setup, path: &Path, model: Option<&str>) -> Result<Side> {
     }
     let workspace = Workspace::bare(setup, &fs::canonical(&path)?)?;
     let target = workspace.targets(&[0])?.remove(0);
-    let job = Job::new(0, Arc::clone(&target), String::new(), Arc::new(Index::default()));
+    let job = Job::new(0, Arc::clone(&target), "".into(), Arc::new(Index::default()));
     let open = job.open()?;
     if crate::base::error::errors(&open.findings(&target)) > 0 {
         return Err(Error::Invalid(open.findings(&target)));
@@ -48,12 +49,21 @@ fn packaged(job: &Job, open: &Open, package: usize) -> Result<BTreeMap<RelPath, 
     for member in &layout.members {
         let slot = open.file(&member.source).ok_or_else(|| Error::Bug(format!("`{}` has no slot", member.source)))?;
         hash::alone(slot)?;
-        files.insert(member.path.clone(), Content::Disk(slot.disk.clone()));
+        files.insert(member.path.clone(), Content::Disk(slot.disk()));
     }
-    compose::composed(job, open, package)?;
-    let composed = open.packages[package].composed.get();
-    let text = composed.ok_or_else(|| Error::Bug("nothing was composed".into()))?.text();
-    let manifest = RelPath::new("manifest.json").map_err(|e| Error::Bug(e.to_string()))?;
-    files.insert(manifest, Content::Bytes(text.into_bytes()));
+    let manifest = match compose::composed(job, open, package) {
+        Ok(_) => {
+            let composed = open.packages[package].composed.get();
+            let text = composed.ok_or_else(|| Error::Bug("nothing was composed".into()))?.text();
+            Content::Bytes(text.into_bytes())
+        }
+        // The manifest gives a hash that is no longer that of the weights: what changed is asked, so it is told. Of
+        // several models there is no manifest for one alone then.
+        Err(Error::Integrity { .. }) if !layout.one_of_several => {
+            Content::Disk(open.survey.manifest_file.path.under(&job.target.folder))
+        }
+        Err(error) => return Err(error),
+    };
+    files.insert(RelPath::new(MANIFEST).map_err(|e| Error::Bug(e.to_string()))?, manifest);
     Ok(files)
 }

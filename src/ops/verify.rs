@@ -1,23 +1,23 @@
 //! `verify`: is a package whole, and who vouches for it? Reads it once, from start to end, in bounded memory.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{Error, RelPath, Result, Sha256};
+use crate::base::{RelPath, Result, Sha256};
 use crate::format::archive::Limits;
 use crate::format::integrity::{Integrity, MANIFEST, SIGNATURE, manifest_hash};
 use crate::format::json::Value;
-use crate::format::provenance::{ENDING, Stated, envelopes, is_by, read};
 use crate::format::segment::Compression;
 use crate::format::signature::{ALGORITHM, PublicKey, Signature};
 use crate::ops::contents::Contents;
 use crate::ops::opened::{Opened, Reading};
-use crate::store::fs;
+use crate::ops::trusted::Trusted;
 
-/// Longest file of provenance: a hundred thousand inputs.
-const MAX_PROVENANCE: u64 = 64 << 20;
+pub use self::beside::{Checksum, ModelSignatureReport, ModelSignatureState, ProvenanceReport};
 
 /// What is asked of a package.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,8 @@ pub struct Options {
     pub require_signature: bool,
     /// The file that holds the package's provenance; without it the one beside the package, where there is one.
     pub provenance: Option<PathBuf>,
+    /// The file that holds an OpenSSF model signature; without it the one beside the package, where there is one.
+    pub model_signature: Option<PathBuf>,
     /// How much is read.
     pub limits: Limits,
     /// By how many threads; none means one.
@@ -39,17 +41,6 @@ impl Options {
     pub(crate) fn reading(&self) -> Reading {
         Reading { limits: self.limits, jobs: self.jobs }
     }
-}
-
-/// A trusted key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Trusted {
-    /// The key.
-    pub key: PublicKey,
-    /// Whose it is: for the report.
-    pub name: String,
-    /// Where it stands: a flag, or a place in a settings file.
-    pub origin: String,
 }
 
 /// What was found.
@@ -77,6 +68,8 @@ pub struct Report {
     pub checksum: Option<Checksum>,
     /// Its provenance, where there is one.
     pub provenance: Option<ProvenanceReport>,
+    /// The OpenSSF model signature of its files, where there is one.
+    pub model_signature: Option<ModelSignatureReport>,
     /// What is wrong, worst first: any makes `ok` false.
     pub problems: Vec<Problem>,
     /// What nothing vouches for, though nothing contradicts it.
@@ -151,27 +144,6 @@ pub enum SignatureState {
     Invalid,
 }
 
-/// The `.sha256` file beside a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Checksum {
-    /// What it says; none where it cannot be read.
-    pub expected: Option<Sha256>,
-    /// What the package has.
-    pub actual: Sha256,
-}
-
-/// What the provenance of a package is worth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ProvenanceReport {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// The key that signed the statement about this package; none where there is no such statement.
-    pub key: Option<PublicKey>,
-    /// What it says.
-    #[serde(flatten)]
-    pub stated: Option<Stated>,
-}
-
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -201,6 +173,8 @@ pub enum ProblemKind {
     Extra,
     /// The provenance is not of this package, or not by a key that counts.
     Provenance,
+    /// The model signature is not of these files, or not by a key that counts.
+    ModelSignature,
     /// The `.sha256` file beside the package says another hash.
     Checksum,
     /// The manifest's `integrity` makes no sense.
@@ -232,8 +206,10 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
         not_covered: Vec::new(),
     };
     let canonical = manifest_hash(&manifest);
-    let (files, covers_manifest) = judge.files(contents, &manifest, canonical);
-    let signature = judge.signature(contents.signature.as_deref(), covers_manifest, options);
+    let bundle = judge.model_signature(opened, contents, options)?;
+    let vouched = bundle.as_ref().is_some_and(|bundle| bundle.vouches_for_all);
+    let (files, covers_manifest) = judge.files(contents, &manifest, canonical, vouched);
+    let signature = judge.signature(contents.signature.as_deref(), covers_manifest, vouched, options);
     let checksum = judge.checksum(opened)?;
     let provenance = judge.provenance(opened, &signature, options)?;
     if contents.members > 1 {
@@ -256,6 +232,7 @@ pub(crate) fn judge(opened: &Opened, contents: &Contents, options: &Options) -> 
         signature,
         checksum,
         provenance,
+        model_signature: bundle,
         problems: judge.problems,
         not_covered: judge.not_covered,
     })
@@ -267,7 +244,7 @@ pub(crate) fn signature_of(manifest: &Value, entry: Option<&str>) -> SignatureRe
     let listed = integrity.as_ref().and_then(|it| it.files.get(MANIFEST).copied());
     let native = manifest.pointer("/package/format_version").is_some();
     let mut judge = Judge { native, integrity, problems: Vec::new(), not_covered: Vec::new() };
-    judge.signature(entry, listed == Some(manifest_hash(manifest)), &Options::default())
+    judge.signature(entry, listed == Some(manifest_hash(manifest)), false, &Options::default())
 }
 
 struct Judge {
@@ -282,8 +259,15 @@ impl Judge {
         self.problems.push(Problem { kind, path: path.map(str::to_owned), message: message.into() });
     }
 
-    /// Every file, and whether the manifest is covered.
-    fn files(&mut self, contents: &Contents, manifest: &Value, canonical: Sha256) -> (Vec<FileReport>, bool) {
+    /// Every file, and whether the manifest is covered. Where a model signature has `vouched` for each file, none is left
+    /// open, whatever the manifest says of it.
+    fn files(
+        &mut self,
+        contents: &Contents,
+        manifest: &Value,
+        canonical: Sha256,
+        vouched: bool,
+    ) -> (Vec<FileReport>, bool) {
         let integrity = self.integrity.clone().unwrap_or_default();
         if self.integrity.is_none() && self.native {
             self.problem(ProblemKind::Integrity, Some(MANIFEST), "the manifest has no `integrity`");
@@ -311,11 +295,12 @@ impl Judge {
                     covers_manifest = true;
                     FileState::Good
                 }
-                (MANIFEST, Some(_), expected) => {
+                (MANIFEST, Some(_), expected) if self.native || !vouched => {
                     sha256 = Some(canonical);
                     covers_manifest = expected == Some(canonical);
                     self.manifest(expected, covers_manifest)
                 }
+                (MANIFEST, Some(_), _) => FileState::Good,
                 (_, Some((_, hash)), Some(expected)) if *hash == expected => FileState::Good,
                 (name, Some(_), Some(_)) => {
                     self.problem(ProblemKind::Changed, Some(name), "its content is not what the manifest says");
@@ -329,6 +314,7 @@ impl Judge {
                     self.problem(ProblemKind::Extra, Some(name), "it is there, and the manifest does not list it");
                     FileState::Extra
                 }
+                (_, Some(_), None) if vouched => FileState::Good,
                 (name, Some(_), None) => {
                     self.not_covered.push(format!("`{name}`: no hash says what it should be"));
                     FileState::NotCovered
@@ -359,7 +345,13 @@ impl Judge {
         FileState::NotCovered
     }
 
-    fn signature(&mut self, entry: Option<&str>, covers_manifest: bool, options: &Options) -> SignatureReport {
+    fn signature(
+        &mut self,
+        entry: Option<&str>,
+        covers_manifest: bool,
+        vouched: bool,
+        options: &Options,
+    ) -> SignatureReport {
         let integrity = self.integrity.clone().unwrap_or_default();
         let mut report = SignatureReport {
             state: SignatureState::Unsigned,
@@ -372,7 +364,7 @@ impl Judge {
         };
         let entry = entry.map(str::trim);
         let Some(text) = integrity.signature.as_deref().or(entry) else {
-            if options.require_signature {
+            if options.require_signature && !vouched {
                 self.problem(ProblemKind::Unsigned, None, "the package is not signed, and a signature is required");
             }
             return report;
@@ -384,19 +376,25 @@ impl Judge {
             }
             Ok(key) => {
                 report.covers_manifest = covers_manifest;
-                let trusted = options.trusted.iter().find(|trusted| trusted.key == key);
+                let trusted = options.trusted.iter().find(|trusted| trusted.package() == Some(key));
                 report.trusted_as = trusted.map(|trusted| trusted.name.clone());
                 report.trusted_by = trusted.map(|trusted| trusted.origin.clone());
                 report.state = match trusted {
                     Some(_) => SignatureState::Trusted,
-                    None if options.trusted.is_empty() => SignatureState::Valid,
+                    None if !options.trusted.iter().any(|trusted| trusted.package().is_some()) => SignatureState::Valid,
                     None => SignatureState::Untrusted,
                 };
                 if report.state == SignatureState::Untrusted {
                     self.problem(ProblemKind::Trust, None, format!("it is signed by `{key}`, which is not trusted"));
                 }
+                // Whoever names the key of a model signature alone asks for that one.
+                let asked_for = report.state == SignatureState::Valid && !options.trusted.is_empty();
+                if options.require_signature && asked_for && !vouched {
+                    let what = "no signature is by a trusted key, and one is required";
+                    self.problem(ProblemKind::Unsigned, None, what);
+                }
                 // Whoever asks for a signature means the package as a whole.
-                if options.require_signature && !self.not_covered.is_empty() {
+                if options.require_signature && !vouched && !self.not_covered.is_empty() {
                     let what = "the signature does not cover all of the package, and a signature is required";
                     self.problem(ProblemKind::Unsigned, None, what);
                 }
@@ -430,66 +428,6 @@ impl Judge {
         let signature: Signature = text.parse().map_err(|e| format!("the signature cannot be read: {e}"))?;
         let good = integrity.messages().iter().any(|message| key.verifies(message.as_bytes(), &signature));
         if good { Ok(key) } else { Err("the signature does not fit the hashes of the package".into()) }
-    }
-
-    /// The statement about this package, by its own key or a trusted one. Of a package that nobody signed it may be by
-    /// any key, which is told.
-    fn provenance(
-        &mut self,
-        opened: &Opened,
-        signature: &SignatureReport,
-        options: &Options,
-    ) -> Result<Option<ProvenanceReport>> {
-        let beside = opened.file.path_beside(ENDING);
-        let path = options.provenance.as_ref().unwrap_or(&beside);
-        let Some((bytes, _)) = fs::read(path, MAX_PROVENANCE)? else {
-            return match &options.provenance {
-                None => Ok(None),
-                Some(path) => Err(Error::usage(format!("there is no provenance at `{}`", path.display()))),
-            };
-        };
-        let actual = opened.sha256()?;
-        let signed = matches!(signature.state, SignatureState::Valid | SignatureState::Trusted);
-        let own = signature.key.filter(|_| signed);
-        let counts: Vec<PublicKey> = own.into_iter().chain(options.trusted.iter().map(|trusted| trusted.key)).collect();
-        let mut fault = "holds no statement of what a package was made of";
-        let mut report = ProvenanceReport { path: path.clone(), key: None, stated: None };
-        for envelope in envelopes(&String::from_utf8_lossy(&bytes)) {
-            let Some(stated) = read(&envelope.statement) else { continue };
-            if !stated.subjects.contains(&actual) {
-                fault = "is not about this package: its hash is another";
-                continue;
-            }
-            let named = envelope.signatures.iter().filter_map(|signed| signed.key.parse().ok());
-            let any: Vec<PublicKey> = if signature.state == SignatureState::Unsigned && counts.is_empty() {
-                named.collect()
-            } else {
-                counts.clone()
-            };
-            report.key = any.into_iter().find(|key| is_by(&envelope, key));
-            if report.key.is_some() {
-                report.stated = Some(stated);
-                return Ok(Some(report));
-            }
-            fault = "is not signed with the key of the package or a trusted one";
-        }
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        self.problem(ProblemKind::Provenance, None, format!("the provenance `{name}` {fault}"));
-        Ok(Some(report))
-    }
-
-    fn checksum(&mut self, opened: &Opened) -> Result<Option<Checksum>> {
-        let Some(text) = opened.file.beside(".sha256")? else { return Ok(None) };
-        let actual = opened.sha256()?;
-        let expected: Option<Sha256> = text.split_whitespace().next().and_then(|hash| hash.parse().ok());
-        if expected != Some(actual) {
-            let what = match expected {
-                Some(_) => "the `.sha256` file beside the package says another hash",
-                None => "the `.sha256` file beside the package holds no hash",
-            };
-            self.problem(ProblemKind::Checksum, None, what);
-        }
-        Ok(Some(Checksum { expected, actual }))
     }
 }
 

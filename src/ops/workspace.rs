@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::base::{Error, RelPath, Result};
+use crate::engine::freshness::Looked;
 use crate::engine::target::Target;
 use crate::format::signature::PrivateKey;
+use crate::ops::asked::{Answer, Asked, Question, Without};
+use crate::ops::glance::Glance;
 use crate::ops::keygen;
-use crate::ops::verify::Trusted;
+use crate::ops::trusted::{Trusted, trusted_key};
 use crate::spec::expertfile::CacheDir;
-use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
-use crate::store::{DiskFolder, LocalCache, fs};
+use crate::spec::{Expert, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
+use crate::store::{LocalCache, Stat, fs};
 
 /// What the caller knows of the machine: the library itself reads no environment.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +45,11 @@ pub struct Workspace {
     pub standing: Option<RelPath>,
     /// The one file that the package shall be written to, whatever its name.
     pub output: Option<PathBuf>,
-    setup: Setup,
+    /// What was seen before the repo was resolved.
+    pub(crate) glance: Option<Glance>,
+    pub(crate) setup: Setup,
+    /// What it was resolved from, and keys and configs that were read since. `None` where that cannot be told for later.
+    asked: Mutex<Option<Vec<Question>>>,
 }
 
 impl Workspace {
@@ -50,21 +57,27 @@ impl Workspace {
     pub fn open(setup: Setup) -> Result<Self> {
         let directory = fs::canonical(&setup.directory)?;
         let setup = with_user_config(setup)?;
-        let (root, repo) = find(&directory, &setup.request)?;
-        Self::of(setup, directory, root, repo)
+        let (root, repo, asked) = find(&directory, &setup.request)?;
+        Self::of(setup, directory, root, repo, asked)
+    }
+
+    /// The same, after a glance at what the index knows: what that found out need not be asked again.
+    pub fn open_after(setup: Setup, glance: Option<Glance>) -> Result<Self> {
+        Ok(Self { glance, ..Self::open(setup)? })
     }
 
     /// The one expert in this folder, as if there were no Expertfile.
     pub fn bare(setup: Setup, folder: &Path) -> Result<Self> {
         let setup = with_user_config(setup)?;
-        let repo = crate::spec::resolve(&Bare(DiskFolder::new(folder)), &setup.request)?;
-        let mut workspace = Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo)?;
+        let own = RelPath::new(expertfile::NAME).expect("a relative path");
+        let repo = crate::spec::resolve(&Without(&Asked::new(folder), &own), &setup.request)?;
+        let mut workspace = Self::of(setup, folder.to_path_buf(), folder.to_path_buf(), repo, None)?;
         // What is packaged without the Expertfile must not look like a change of settings to a build with it.
         workspace.index.set_file_name("package.index");
         Ok(workspace)
     }
 
-    fn of(setup: Setup, directory: PathBuf, root: PathBuf, repo: Repo) -> Result<Self> {
+    fn of(setup: Setup, directory: PathBuf, root: PathBuf, repo: Repo, asked: Option<Vec<Question>>) -> Result<Self> {
         let standing = directory.strip_prefix(&root).ok().and_then(Path::to_str).filter(|p| !p.is_empty());
         let standing = standing.and_then(|p| RelPath::new(p).ok());
         let mut workspace = Self {
@@ -74,13 +87,39 @@ impl Workspace {
             repo,
             standing,
             output: None,
+            glance: None,
             setup,
+            asked: Mutex::new(asked),
         };
         if let CacheDir::At(path) = &workspace.repo.cache.dir.value {
             workspace.cache = LocalCache::new(workspace.host_path(path)?);
         }
         workspace.index = workspace.cache.repo_folder(&workspace.root).join("index");
         Ok(workspace)
+    }
+
+    /// What is known of every expert by stat already.
+    pub(crate) fn looked(&self) -> Option<&Looked> {
+        self.glance.as_ref().map(|glance| &glance.looked)
+    }
+
+    /// Everything on the disk that decided what the experts and their targets are, beyond what records of the index speak
+    /// of anyway. `None` where that cannot be told for later.
+    pub(crate) fn asked(&self) -> Option<Vec<Question>> {
+        self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Notes that a target depends on what is at this path. The stat was taken before it was read.
+    fn note(&self, path: &Path, stat: Option<Stat>) {
+        let mut asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let answer = match stat {
+            Some(stat) if stat.is_racy(fs::now()) => return *asked = None,
+            Some(stat) if stat.is_file() => Answer::Holds(stat),
+            Some(stat) => Answer::Is(stat.kind),
+            None => Answer::Nothing,
+        };
+        let questions = asked.iter_mut().filter(|questions| questions.iter().all(|known| known.path != path));
+        questions.for_each(|questions| questions.push(Question { path: path.to_path_buf(), answer }));
     }
 
     /// The folders that relative paths are relative to.
@@ -111,24 +150,59 @@ impl Workspace {
         self.repo.defaults()
     }
 
-    /// The experts as targets. Keys are read once each.
+    /// The experts as targets. Keys are read once each, and what an expert has in common with the one before it is shared.
     pub fn targets(&self, chosen: &[usize]) -> Result<Vec<Arc<Target>>> {
         let mut keys = BTreeMap::new();
-        chosen.iter().map(|i| self.target(&self.repo.experts[*i], &mut keys).map(Arc::new)).collect()
+        let mut targets: Vec<Arc<Target>> = Vec::with_capacity(chosen.len());
+        for number in chosen {
+            let target = self.target(&self.repo.experts[*number], targets.last().map(|last| &**last), &mut keys)?;
+            targets.push(Arc::new(target));
+        }
+        Ok(targets)
     }
 
-    fn target(&self, expert: &Expert, keys: &mut BTreeMap<String, Arc<PrivateKey>>) -> Result<Target> {
-        let codec = expert.codec();
-        let out_dir = match expert.out_dir.as_ref() {
-            Some(dir) => Some(self.host_path(&dir.value)?),
-            None => None,
+    fn target(
+        &self,
+        expert: &Arc<Expert>,
+        last: Option<&Target>,
+        keys: &mut BTreeMap<String, Arc<PrivateKey>>,
+    ) -> Result<Target> {
+        let last = last.map(|last| (&*last.expert, last));
+        let with_same = |same: &dyn Fn(&Expert) -> bool| last.filter(|(other, _)| same(other)).map(|(_, last)| last);
+        let out_dir = match (&expert.out_dir, with_same(&|other| same(&other.out_dir, &expert.out_dir))) {
+            (None, _) => None,
+            (_, Some(last)) => last.out_dir.clone(),
+            (Some(dir), None) => Some(self.host_path(&dir.value)?.into()),
         };
-        let folder = expert.folder.as_ref().map_or_else(|| self.root.clone(), |f| f.under(&self.root));
+        let configs = match with_same(&|other| Arc::ptr_eq(&other.model, &expert.model)) {
+            Some(last) => Arc::clone(&last.configs),
+            None => self.configs(expert)?.into(),
+        };
+        let include = with_same(&|other| Arc::ptr_eq(&other.include, &expert.include)).map(|last| last.include.clone());
+        let exclude = with_same(&|other| Arc::ptr_eq(&other.exclude, &expert.exclude)).map(|last| last.exclude.clone());
+        let lints = with_same(&|other| Arc::ptr_eq(&other.lints, &expert.lints)).map(|last| Arc::clone(&last.lints));
+        Ok(Target {
+            folder: expert.folder.as_ref().map_or_else(|| self.root.clone(), |f| f.under(&self.root)),
+            out_dir,
+            codec: expert.codec(),
+            include: include.unwrap_or_else(|| expert.includes()),
+            exclude: exclude.unwrap_or_else(|| expert.excludes()),
+            lints: lints.unwrap_or_else(|| Arc::new(expert.lints())),
+            signer: self.signer(expert, keys)?,
+            epoch: self.epoch()?,
+            configs,
+            output: self.output.clone(),
+            expert: Arc::clone(expert),
+        })
+    }
+
+    /// The configs of base models that the Expertfile names for this expert.
+    fn configs(&self, expert: &Expert) -> Result<Vec<(String, PathBuf, Vec<u8>)>> {
         let mut configs = Vec::new();
-        for (model, table) in &expert.model {
+        for (model, table) in &*expert.model {
             if let Some(config) = &table.config {
                 let path = self.host_path(&config.value)?;
-                let Some((bytes, _)) = fs::read(&path, 16 << 20)? else {
+                let Some((bytes, stat)) = fs::read(&path, 16 << 20)? else {
                     return Err(Error::usage_help(
                         format!(
                             "`config` of the base model `{model}` names `{}`, which does not exist",
@@ -137,22 +211,11 @@ impl Workspace {
                         "give the path of the base model's config.json, or drop `config`",
                     ));
                 };
+                self.note(&path, Some(stat));
                 configs.push((model.clone(), path, bytes));
             }
         }
-        Ok(Target {
-            folder,
-            out_dir,
-            codec,
-            include: expert.includes(),
-            exclude: expert.excludes(),
-            lints: expert.lints(),
-            signer: self.signer(expert, keys)?,
-            epoch: self.epoch()?,
-            configs,
-            output: self.output.clone(),
-            expert: expert.clone(),
-        })
+        Ok(configs)
     }
 
     fn host_path(&self, path: &crate::spec::HostPath) -> Result<PathBuf> {
@@ -190,7 +253,9 @@ impl Workspace {
             },
             KeySource::File(path) => {
                 let path = self.host_path(path)?;
-                if fs::is_file(&path) { Some(keygen::private_key(&path)?) } else { None }
+                let stat = Stat::following(&path).ok();
+                self.note(&path, stat);
+                if stat.is_some_and(|stat| stat.is_file()) { Some(keygen::private_key(&path)?) } else { None }
             }
         };
         match key {
@@ -217,7 +282,7 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
     let (root, trust) = match workspace_above(&nearest, &setup.request) {
         Some((root, repo)) => (root, repo.trust),
         None => {
-            let trust = crate::spec::trust::of(&DiskFolder::new(&nearest), &setup.request)?;
+            let trust = crate::spec::trust::of(&Asked::new(&nearest), &setup.request)?;
             (nearest, trust)
         }
     };
@@ -225,10 +290,10 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
         Places { repo: &root, working: &setup.directory, user: &setup.config_dir, home: setup.home.as_deref() };
     let read = |(name, entry): (String, Setting<TrustedKey>)| {
         let key = match &entry.value {
-            TrustedKey::Key(key) => *key,
+            TrustedKey::Key(key) => (*key).into(),
             TrustedKey::File(path) => {
                 let path = path.resolve(&places).ok_or_else(|| no_home(path))?;
-                keygen::public_key(&path.to_string_lossy()).map_err(|error| {
+                trusted_key(&path.to_string_lossy()).map_err(|error| {
                     let cause =
                         std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
                     Error::usage_help(
@@ -241,6 +306,14 @@ pub fn trusted(setup: Setup) -> Result<Vec<Trusted>> {
         Ok(Trusted { key, name, origin: entry.origin.to_string() })
     };
     trust.into_iter().map(read).collect()
+}
+
+/// Is it the very same setting, or none in both?
+fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 fn no_home(path: &crate::spec::HostPath) -> Error {
@@ -259,7 +332,7 @@ pub fn nearest(directory: &Path) -> PathBuf {
     above.unwrap_or(directory).to_path_buf()
 }
 
-fn with_user_config(mut setup: Setup) -> Result<Setup> {
+pub(crate) fn with_user_config(mut setup: Setup) -> Result<Setup> {
     if setup.request.user_config.is_none() {
         let path = setup.config_dir.join("config.toml");
         if let Some((bytes, _)) = fs::read(&path, 16 << 20)? {
@@ -272,40 +345,48 @@ fn with_user_config(mut setup: Setup) -> Result<Setup> {
 }
 
 /// The repo that this folder belongs to: the nearest folder with an Expertfile.toml, unless that does not know the
-/// expert we stand in.
-fn find(directory: &Path, request: &Request) -> Result<(PathBuf, Repo)> {
+/// expert we stand in. With it everything that it was resolved from, where no other folder than this had a say.
+fn find(directory: &Path, request: &Request) -> Result<(PathBuf, Repo, Option<Vec<Question>>)> {
     let is_expert = fs::is_file(&directory.join("manifest.json"));
     for above in directory.ancestors() {
         if !fs::is_file(&above.join(expertfile::NAME)) {
             continue;
         }
-        let folder = DiskFolder::new(above);
+        let folder = Asked::new(above);
         // An Expertfile of a member belongs to the workspace above it.
         let repo = crate::spec::resolve(&folder, request);
         if above != directory && is_expert {
             let repo = repo?;
             let ours = directory.strip_prefix(above).ok().and_then(Path::to_str);
             if repo.experts.iter().any(|e| Some(e.label()) == ours) {
-                return Ok((above.to_path_buf(), repo));
+                return Ok((above.to_path_buf(), repo, None));
             }
             continue;
         }
         if above == directory
-            && let Some(found) = workspace_above(directory, request)
+            && let Some((root, repo)) = workspace_above(directory, request)
         {
-            return Ok(found);
+            return Ok((root, repo, None));
         }
-        return Ok((above.to_path_buf(), repo?));
+        let repo = repo?;
+        let asked = if stands_alone(directory) { folder.beyond(&repo) } else { None };
+        return Ok((above.to_path_buf(), repo, asked));
     }
-    let repo = crate::spec::resolve(&DiskFolder::new(directory), request)?;
-    Ok((directory.to_path_buf(), repo))
+    let repo = crate::spec::resolve(&Asked::new(directory), request)?;
+    Ok((directory.to_path_buf(), repo, None))
+}
+
+/// Is this a repo's root, and no folder above it one?
+pub(crate) fn stands_alone(directory: &Path) -> bool {
+    let mut above = directory.ancestors().map(|above| fs::is_file(&above.join(expertfile::NAME)));
+    above.next() == Some(true) && above.all(|is_root| !is_root)
 }
 
 /// A workspace above this folder that has it as a member.
 fn workspace_above(directory: &Path, request: &Request) -> Option<(PathBuf, Repo)> {
     for above in directory.ancestors().skip(1) {
         if fs::is_file(&above.join(expertfile::NAME)) {
-            let repo = crate::spec::resolve(&DiskFolder::new(above), request).ok()?;
+            let repo = crate::spec::resolve(&Asked::new(above), request).ok()?;
             let ours = directory.strip_prefix(above).ok()?.to_str()?;
             if repo.experts.iter().any(|e| e.label() == ours) {
                 return Some((above.to_path_buf(), repo));
@@ -314,57 +395,4 @@ fn workspace_above(directory: &Path, request: &Request) -> Option<(PathBuf, Repo
         }
     }
     None
-}
-
-impl Folder for DiskFolder {
-    fn read(&self, path: &RelPath) -> Result<Option<String>> {
-        let path = self.path(Some(path));
-        match fs::read(&path, 64 << 20)? {
-            None => Ok(None),
-            Some((bytes, _)) => String::from_utf8(bytes)
-                .map(Some)
-                .map_err(|_| Error::usage(format!("`{}` is not UTF-8", path.display()))),
-        }
-    }
-
-    fn is_file(&self, path: &RelPath) -> Result<bool> {
-        Ok(self.stat(path)?.is_some_and(|stat| stat.is_file()))
-    }
-
-    fn is_dir(&self, path: &RelPath) -> Result<bool> {
-        Ok(self.stat(path)?.is_some_and(|stat| stat.is_dir()))
-    }
-
-    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
-        let at = self.path(path);
-        let entries = fs::list(&at)?.into_iter();
-        // A link to a folder may be a member: people link submodules and worktrees into place.
-        Ok(entries
-            .filter_map(|e| {
-                let is_dir = e.is_dir || (e.is_link && fs::is_dir(&at.join(&e.shown)));
-                Some((e.name?, is_dir))
-            })
-            .collect())
-    }
-}
-
-/// A folder whose Expertfile does not count.
-struct Bare(DiskFolder);
-
-impl Folder for Bare {
-    fn read(&self, path: &RelPath) -> Result<Option<String>> {
-        if path.as_str() == expertfile::NAME { Ok(None) } else { self.0.read(path) }
-    }
-
-    fn is_file(&self, path: &RelPath) -> Result<bool> {
-        if path.as_str() == expertfile::NAME { Ok(false) } else { self.0.is_file(path) }
-    }
-
-    fn is_dir(&self, path: &RelPath) -> Result<bool> {
-        self.0.is_dir(path)
-    }
-
-    fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
-        self.0.list(path)
-    }
 }

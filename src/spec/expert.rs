@@ -1,6 +1,7 @@
 //! `Expert`: one folder and everything that decides how it is built, each value with its origin.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::codes::{files, repo};
 use crate::base::diagnostic::Lints;
@@ -20,6 +21,8 @@ use crate::spec::value::{FileName, Models};
 pub type List<T> = Setting<Vec<Setting<T>>>;
 
 /// One expert, resolved. It does not know its manifest: what stands there comes in through [`Naming`].
+///
+/// There may be a hundred thousand of them, and most say little themselves: what comes from a layer is shared with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expert {
     /// Its folder; `None` is the repo's root.
@@ -29,41 +32,41 @@ pub struct Expert {
     /// Is it built when no expert is named?
     pub default: bool,
     /// The manifest, inside its folder.
-    pub manifest: Setting<RelPath>,
+    pub manifest: Arc<Setting<RelPath>>,
     /// Where the weights are; `None` means the usual places.
-    pub weights: Option<Setting<Template>>,
+    pub weights: Option<Arc<Setting<Template>>>,
     /// The base models to package for.
-    pub models: Setting<Models>,
+    pub models: Arc<Setting<Models>>,
     /// What to package beside the layout.
-    pub include: List<Glob>,
+    pub include: Arc<List<Glob>>,
     /// What not to package.
-    pub exclude: List<Glob>,
+    pub exclude: Arc<List<Glob>>,
     /// Package tests/ too?
-    pub tests: Setting<bool>,
+    pub tests: Arc<Setting<bool>>,
     /// Words to select it by.
-    pub tags: List<String>,
+    pub tags: Arc<List<String>>,
     /// How packages are compressed.
-    pub compression: Setting<Compression>,
+    pub compression: Arc<Setting<Compression>>,
     /// How hard; always within the compression's range, 0 for none.
-    pub level: Setting<u32>,
+    pub level: Arc<Setting<u32>>,
     /// The package's name; `None` means the usual one.
-    pub name: Option<Setting<FileName>>,
+    pub name: Option<Arc<Setting<FileName>>>,
     /// The folder for packages; `None` means its own weights/ folder.
-    pub out_dir: Option<Setting<HostPath>>,
+    pub out_dir: Option<Arc<Setting<HostPath>>>,
     /// Are packages signed?
-    pub sign: Setting<Sign>,
+    pub sign: Arc<Setting<Sign>>,
     /// Where the key is.
-    pub key: Setting<KeySource>,
+    pub key: Arc<Setting<KeySource>>,
     /// The publisher's name.
-    pub publisher: Option<Setting<String>>,
+    pub publisher: Option<Arc<Setting<String>>>,
     /// The most bytes a package may have.
-    pub budget: Option<Setting<Size>>,
+    pub budget: Option<Arc<Setting<Size>>>,
     /// How much larger than in Expertfile.lock a package may be.
-    pub growth: Option<Setting<Growth>>,
+    pub growth: Option<Arc<Setting<Growth>>>,
     /// What concerns one base model.
-    pub model: BTreeMap<String, ModelTable>,
+    pub model: Arc<BTreeMap<String, ModelTable>>,
     /// The levels of findings.
-    pub lints: LintsTable,
+    pub lints: Arc<LintsTable>,
 }
 
 /// What the manifest says that names of files are made of.
@@ -80,6 +83,27 @@ pub struct Naming<'a> {
 }
 
 impl Expert {
+    /// Takes from another expert, instead of having the same once more, all that is equal in both.
+    pub fn share(&mut self, other: &Self) {
+        fn one<T: Eq>(own: &mut Arc<T>, other: &Arc<T>) {
+            if own == other {
+                *own = Arc::clone(other);
+            }
+        }
+        one(&mut self.manifest, &other.manifest);
+        one(&mut self.models, &other.models);
+        one(&mut self.include, &other.include);
+        one(&mut self.exclude, &other.exclude);
+        one(&mut self.tests, &other.tests);
+        one(&mut self.tags, &other.tags);
+        one(&mut self.compression, &other.compression);
+        one(&mut self.level, &other.level);
+        one(&mut self.sign, &other.sign);
+        one(&mut self.key, &other.key);
+        one(&mut self.model, &other.model);
+        one(&mut self.lints, &other.lints);
+    }
+
     /// What the user calls it before its name is known: its folder.
     pub fn label(&self) -> &str {
         self.folder.as_ref().map_or(".", RelPath::as_str)

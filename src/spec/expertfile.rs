@@ -57,7 +57,7 @@ table! {
     /// The members that are built when none is named. Default: all.
     default_members "default-members": Option<Setting<Vec<Setting<Glob>>>>,
     /// The folder for packages, relative to this file. Default: each expert's own weights/ folder.
-    out_dir "out-dir": Option<Setting<HostPath>>,
+    out_dir "out-dir": Option<Arc<Setting<HostPath>>>,
     /// Experts that are kept elsewhere, with their versions: they satisfy `constraints.requires`.
     externals "externals": BTreeMap<String, Setting<semver::Version>>,
 }
@@ -74,43 +74,43 @@ table! {
     /// How experts are built.
     pub struct Settings in |_| Some(Section::Defaults);
     /// The manifest, inside the expert's folder. Default: manifest.json.
-    manifest "manifest": Option<Setting<RelPath>>,
+    manifest "manifest": Option<Arc<Setting<RelPath>>>,
     /// The folder of the adapter weights, inside the expert's folder; may hold {name}, {version} and {model}. Default: the first of weights/{name}.v{version}, weights/{model}, the manifest's packaging checkpoint, weights and "." that holds the adapter.
-    weights "weights": Option<Setting<Template>>,
+    weights "weights": Option<Arc<Setting<Template>>>,
     /// The base models to package for: "all", or names of the manifest's base models (or their last path segments).
-    models "models": Option<Setting<Models>>,
+    models "models": Option<Arc<Setting<Models>>>,
     /// Files of the expert's folder to package beside what the layout takes by itself, as patterns.
-    include "include": Option<Setting<Vec<Setting<Glob>>>>,
+    include "include": Option<Arc<Setting<Vec<Setting<Glob>>>>>,
     /// Patterns to add to `include` of the layers below.
-    extend_include "extend-include": Option<Setting<Vec<Setting<Glob>>>>,
+    extend_include "extend-include": Option<Arc<Setting<Vec<Setting<Glob>>>>>,
     /// Files of the expert's folder that are not packaged, as patterns.
-    exclude "exclude": Option<Setting<Vec<Setting<Glob>>>>,
+    exclude "exclude": Option<Arc<Setting<Vec<Setting<Glob>>>>>,
     /// Patterns to add to `exclude` of the layers below.
-    extend_exclude "extend-exclude": Option<Setting<Vec<Setting<Glob>>>>,
+    extend_exclude "extend-exclude": Option<Arc<Setting<Vec<Setting<Glob>>>>>,
     /// Package the tests/ folder too? Default: false.
-    tests "tests": Option<Setting<bool>>,
+    tests "tests": Option<Arc<Setting<bool>>>,
     /// Words to select experts by: `expert-build tag:db`.
-    tags "tags": Option<Setting<Vec<Setting<String>>>>,
+    tags "tags": Option<Arc<Setting<Vec<Setting<String>>>>>,
     /// Words to add to `tags` of the layers below.
-    extend_tags "extend-tags": Option<Setting<Vec<Setting<String>>>>,
+    extend_tags "extend-tags": Option<Arc<Setting<Vec<Setting<String>>>>>,
     /// How packages are compressed. Default: gzip.
-    compression "compression": Option<Setting<Compression>>,
+    compression "compression": Option<Arc<Setting<Compression>>>,
     /// How hard: 1 to 9 for gzip (default 6), 1 to 22 for zstd (default 3).
-    level "level": Option<Setting<u32>>,
+    level "level": Option<Arc<Setting<u32>>>,
     /// The package's name; may hold {name}, {version} and {model}. Default: {name}.v{version}.expert, and {name}-{model}.v{version}.expert where the manifest has several base models.
-    name "name": Option<Setting<FileName>>,
+    name "name": Option<Arc<Setting<FileName>>>,
     /// The folder for packages, relative to this file. Default: the workspace's, else the expert's own weights/ folder.
-    out_dir "out-dir": Option<Setting<HostPath>>,
+    out_dir "out-dir": Option<Arc<Setting<HostPath>>>,
     /// Are packages signed? Default: auto, when there is a key.
-    sign "sign": Option<Setting<Sign>>,
+    sign "sign": Option<Arc<Setting<Sign>>>,
     /// The private key: a PEM file, or { env = "NAME" } for a variable that holds the PEM text.
-    key "key": Option<Setting<KeySource>>,
+    key "key": Option<Arc<Setting<KeySource>>>,
     /// The name of the publisher, written into each package.
-    publisher "publisher": Option<Setting<String>>,
+    publisher "publisher": Option<Arc<Setting<String>>>,
     /// The most bytes a package may have, such as "80MiB".
-    budget "budget": Option<Setting<Size>>,
+    budget "budget": Option<Arc<Setting<Size>>>,
     /// How much larger than in Expertfile.lock a package may be, such as "25%".
-    growth "growth": Option<Setting<Growth>>,
+    growth "growth": Option<Arc<Setting<Growth>>>,
     /// What concerns one base model, by its name in the manifest (or the last path segment).
     model "model": BTreeMap<String, ModelTable>,
     /// The levels of findings: a preset, and codes with levels of their own.

@@ -6,14 +6,17 @@
 //! that to save itself a directory walk, and `["docs", "!docs/private"]` should mean what it says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::RelPath;
 
-/// One pattern.
+/// One pattern. Clones share what it was made to, which is some kilobytes.
 #[derive(Clone)]
-pub struct Glob {
+pub struct Glob(Arc<Made>);
+
+struct Made {
     text: Box<str>,
     negated: bool,
     folders_only: bool,
@@ -54,27 +57,27 @@ impl Glob {
             .build()
             .map_err(|e| format!("the pattern `{text}` cannot be read: {}", e.kind()))?
             .compile_matcher();
-        Ok(Self { text: text.into(), negated, folders_only, anchored, matcher })
+        Ok(Self(Arc::new(Made { text: text.into(), negated, folders_only, anchored, matcher })))
     }
 
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Does it begin with `!`?
     pub fn is_negated(&self) -> bool {
-        self.negated
+        self.0.negated
     }
 
     /// Does it match this path itself? `!` is not looked at.
     pub fn matches(&self, path: &str, is_dir: bool) -> bool {
-        (is_dir || !self.folders_only) && self.matcher.is_match(path)
+        (is_dir || !self.0.folders_only) && self.0.matcher.is_match(path)
     }
 
     /// Does it match this folder when it is read as a path, so that without a `/` it means a folder right here?
     pub fn matches_here(&self, folder: &str) -> bool {
-        (self.anchored || !folder.contains('/')) && self.matches(folder, true)
+        (self.0.anchored || !folder.contains('/')) && self.matches(folder, true)
     }
 
     /// Does it match this path or a folder above it? `!` is not looked at.
@@ -99,13 +102,13 @@ fn translate(body: &str) -> String {
 
 impl fmt::Debug for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.text)
+        write!(f, "{:?}", self.0.text)
     }
 }
 
 impl PartialEq for Glob {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.0.text == other.0.text
     }
 }
 
@@ -113,7 +116,7 @@ impl Eq for Glob {}
 
 /// A list of patterns, of which the last that covers a path decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Globs(Vec<Glob>);
+pub struct Globs(Arc<[Glob]>);
 
 impl Globs {
     /// The list of these patterns.
@@ -143,7 +146,7 @@ impl Globs {
 
     /// What the last pattern that covers the path says: taken, taken back, or `None` where no pattern covers it.
     pub fn verdict(&self, path: &str, is_dir: bool) -> Option<bool> {
-        self.0.iter().rev().find(|glob| glob.covers(path, is_dir)).map(|glob| !glob.negated)
+        self.0.iter().rev().find(|glob| glob.covers(path, is_dir)).map(|glob| !glob.is_negated())
     }
 }
 

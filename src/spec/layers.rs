@@ -1,6 +1,7 @@
 //! `Layers`: what flags, variables, profile, expert, defaults and user config say, the stronger over the weaker.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::{Diagnostic, RelPath, codes::repo};
 use crate::format::segment::{Codec, Compression};
@@ -17,22 +18,23 @@ pub struct Layers<'a>(pub Vec<&'a Settings>);
 
 impl Layers<'_> {
     /// The strongest value of a key.
-    fn first<T: Clone>(&self, key: impl Fn(&Settings) -> &Option<Setting<T>>) -> Option<Setting<T>> {
+    fn first<T>(&self, key: impl Fn(&Settings) -> &Option<Arc<Setting<T>>>) -> Option<Arc<Setting<T>>> {
         self.0.iter().find_map(|layer| key(layer).clone())
     }
 
     /// A list: the strongest layer that sets it replaces what is weaker, `extend-` adds to it.
     fn list<T: Clone>(
         &self,
-        set: impl Fn(&Settings) -> &Option<List<T>>,
-        extend: impl Fn(&Settings) -> &Option<List<T>>,
-    ) -> List<T> {
-        let mut list = Setting::built_in(Vec::new());
+        set: impl Fn(&Settings) -> &Option<Arc<List<T>>>,
+        extend: impl Fn(&Settings) -> &Option<Arc<List<T>>>,
+    ) -> Arc<List<T>> {
+        let mut list = usual(Vec::new());
         for layer in self.0.iter().rev() {
             if let Some(all) = set(layer) {
-                list = all.clone();
+                list = Arc::clone(all);
             }
             if let Some(more) = extend(layer) {
+                let list = Arc::make_mut(&mut list);
                 list.value.extend(more.value.iter().cloned());
                 // An empty list that nobody set belongs to who first adds to it.
                 if list.origin == Origin::BuiltIn {
@@ -44,15 +46,19 @@ impl Layers<'_> {
     }
 
     /// The manifest's path in a folder that says nothing itself.
-    pub fn manifest(&self) -> Setting<RelPath> {
+    pub fn manifest(&self) -> Arc<Setting<RelPath>> {
         let built_in = || RelPath::new("manifest.json").expect("a relative path");
-        self.first(|s| &s.manifest).unwrap_or_else(|| Setting::built_in(built_in()))
+        self.first(|s| &s.manifest).unwrap_or_else(|| usual(built_in()))
     }
 
     /// The expert in this folder. `out_dir` is the workspace's.
-    pub fn expert(&self, folder: Option<RelPath>, out_dir: Option<&Setting<HostPath>>) -> (Expert, Vec<Diagnostic>) {
+    pub fn expert(
+        &self,
+        folder: Option<RelPath>,
+        out_dir: Option<&Arc<Setting<HostPath>>>,
+    ) -> (Expert, Vec<Diagnostic>) {
         let mut found = Vec::new();
-        let compression = self.first(|s| &s.compression).unwrap_or(Setting::built_in(Compression::Gzip));
+        let compression = self.first(|s| &s.compression).unwrap_or_else(|| usual(Compression::Gzip));
         let level = self.level(&compression, &mut found);
         let mut model: BTreeMap<String, ModelTable> = BTreeMap::new();
         let mut lints = LintsTable::default();
@@ -74,45 +80,49 @@ impl Layers<'_> {
             default: true,
             manifest: self.manifest(),
             weights: self.first(|s| &s.weights),
-            models: self.first(|s| &s.models).unwrap_or(Setting::built_in(Models::All)),
+            models: self.first(|s| &s.models).unwrap_or_else(|| usual(Models::All)),
             include: self.list(|s| &s.include, |s| &s.extend_include),
             exclude: self.list(|s| &s.exclude, |s| &s.extend_exclude),
-            tests: self.first(|s| &s.tests).unwrap_or(Setting::built_in(false)),
+            tests: self.first(|s| &s.tests).unwrap_or_else(|| usual(false)),
             tags: self.list(|s| &s.tags, |s| &s.extend_tags),
             compression,
             level,
             name: self.first(|s| &s.name),
             out_dir: self.out_dir(out_dir),
-            sign: self.first(|s| &s.sign).unwrap_or(Setting::built_in(Sign::Auto)),
-            key: self.first(|s| &s.key).unwrap_or(Setting::built_in(KeySource::None)),
+            sign: self.first(|s| &s.sign).unwrap_or_else(|| usual(Sign::Auto)),
+            key: self.first(|s| &s.key).unwrap_or_else(|| usual(KeySource::None)),
             publisher: self.first(|s| &s.publisher),
             budget: self.first(|s| &s.budget),
             growth: self.first(|s| &s.growth),
-            model,
-            lints,
+            model: Arc::new(model),
+            lints: Arc::new(lints),
         };
         (expert, found)
     }
 
     /// The folder for packages. The workspace's stands with the defaults: only the user's own config is weaker.
-    fn out_dir(&self, workspace: Option<&Setting<HostPath>>) -> Option<Setting<HostPath>> {
+    fn out_dir(&self, workspace: Option<&Arc<Setting<HostPath>>>) -> Option<Arc<Setting<HostPath>>> {
         let (user, files) = self.0.split_last()?;
         let named = files.iter().find_map(|layer| layer.out_dir.as_ref());
         named.or(workspace).or(user.out_dir.as_ref()).cloned()
     }
 
-    fn level(&self, compression: &Setting<Compression>, found: &mut Vec<Diagnostic>) -> Setting<u32> {
-        let usual = Codec::new(compression.value, None).map_or(0, |codec| codec.level);
+    fn level(&self, compression: &Setting<Compression>, found: &mut Vec<Diagnostic>) -> Arc<Setting<u32>> {
+        let own = Codec::new(compression.value, None).map_or(0, |codec| codec.level);
         let Some(level) = self.first(|s| &s.level).filter(|_| compression.value != Compression::None) else {
-            return Setting::built_in(usual);
+            return usual(own);
         };
         if let Err(what) = Codec::new(compression.value, Some(level.value)) {
-            let help =
-                format!("`{}` is {}; its usual level is {usual}", compression.value, compression.origin.set_by());
+            let help = format!("`{}` is {}; its usual level is {own}", compression.value, compression.origin.set_by());
             found.push(level.finding(&repo::EXPERTFILE_VALUE, what).help(help));
         }
         level
     }
+}
+
+/// What is used when nothing is said.
+fn usual<T>(value: T) -> Arc<Setting<T>> {
+    Arc::new(Setting::built_in(value))
 }
 
 /// Where results are kept.

@@ -1,6 +1,6 @@
 //! `Members`: finds the folders that the patterns of `[workspace] members` name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::base::codes::repo;
 use crate::base::suggest;
@@ -8,7 +8,6 @@ use crate::base::{Diagnostic, RelPath, Result};
 use crate::spec::Folder;
 use crate::spec::expertfile::{NAME, WorkspaceTable};
 use crate::spec::glob::{Glob, Globs};
-use crate::spec::origin::Setting;
 
 /// How deep `**` looks.
 const DEPTH: usize = 32;
@@ -40,22 +39,22 @@ pub fn names(glob: &Glob, folder: Option<&RelPath>) -> bool {
     }
 }
 
-/// The members' folders, each with the pattern that named it.
+/// The members' folders.
 pub fn find(
     root: &dyn Folder,
     workspace: &WorkspaceTable,
     manifest: &RelPath,
     found: &mut Vec<Diagnostic>,
-) -> Result<BTreeMap<Option<RelPath>, Setting<Glob>>> {
-    let mut members: BTreeMap<Option<RelPath>, Setting<Glob>> = BTreeMap::new();
+) -> Result<BTreeSet<Option<RelPath>>> {
+    let mut members = BTreeSet::new();
     for pattern in workspace.members.iter().flat_map(|members| &members.value) {
         if pattern.value.is_negated() {
-            members.retain(|folder, _| !names(&pattern.value, folder.as_ref()));
+            members.retain(|folder: &Option<RelPath>| !names(&pattern.value, folder.as_ref()));
             continue;
         }
         if let Some(folder) = literal(&pattern.value) {
             match fault(root, folder.as_ref(), manifest)? {
-                None => drop(members.insert(folder, pattern.clone())),
+                None => drop(members.insert(folder)),
                 Some((message, help)) => {
                     found.push(pattern.finding(&repo::EXPERTFILE_MEMBER, message).help(help));
                 }
@@ -74,10 +73,10 @@ pub fn find(
                     .help("a pattern is relative to this file; `*` matches one folder's name, `**` any depth"),
             );
         }
-        members.extend(walk.folders.into_iter().map(|folder| (folder, pattern.clone())));
+        members.append(&mut walk.folders);
     }
     let excluded = Globs::new(workspace.exclude.iter().flat_map(|e| e.value.iter().map(|glob| glob.value.clone())));
-    members.retain(|folder, _| folder.as_ref().is_none_or(|folder| !excluded.takes_folder(folder)));
+    members.retain(|folder| folder.as_ref().is_none_or(|folder| !excluded.takes_folder(folder)));
     Ok(members)
 }
 

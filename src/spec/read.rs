@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::suggest;
 use crate::base::{Code, Diagnostic, codes::repo};
+use crate::spec::glob::Glob;
 use crate::spec::host_path::Base;
 use crate::spec::origin::{Origin, Section, Setting, Source};
 use crate::spec::value::{Fault, Value, quoted};
@@ -141,12 +142,14 @@ pub struct Reader {
     section: Section,
     base: Base,
     found: Vec<Diagnostic>,
+    /// The patterns so far.
+    pub globs: BTreeMap<String, Glob>,
 }
 
 impl Reader {
     /// Reads the whole document into `table`. All its faults are returned, in the order of their places.
     pub fn document<T: Table>(table: &mut T, source: &Arc<Source>, section: Section, base: Base) -> Vec<Diagnostic> {
-        let mut reader = Self { source: Arc::clone(source), section, base, found: Vec::new() };
+        let mut reader = Self { source: Arc::clone(source), section, base, found: Vec::new(), globs: BTreeMap::new() };
         if source.text().len() > Source::MAX {
             let message = format!("the file is larger than {} MiB", Source::MAX >> 20);
             return vec![Diagnostic::new(&repo::EXPERTFILE_SYNTAX, message).in_file(source.name())];
@@ -301,6 +304,24 @@ impl<T: Value> Slot for Option<Setting<T>> {
         let mut value = T::from_text(text, base)?;
         value.stamp(origin);
         *self = Some(Setting { value, origin: origin.clone() });
+        Ok(())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
+/// A setting that many experts have in common.
+impl<T: Value> Slot for Option<Arc<Setting<T>>> {
+    fn read(&mut self, value: &Spanned<DeValue<'_>>, reader: &mut Reader) {
+        *self = reader.setting(value).map(Arc::new);
+    }
+
+    fn assign(&mut self, path: &str, text: &str, origin: &Origin, base: &Base) -> Result<(), Fault> {
+        let mut setting = None;
+        Slot::assign(&mut setting, path, text, origin, base)?;
+        *self = setting.map(Arc::new);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `Repo`: the experts of a repository, resolved from its Expertfiles and everything that may stand above or below them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::codes::repo;
 use crate::base::{Diagnostic, Error, RelPath, Result};
@@ -21,7 +22,7 @@ pub struct Repo {
     /// The profile in force, and who asked for it.
     pub profile: Option<Setting<String>>,
     /// The workspace's folder for packages.
-    pub out_dir: Option<Setting<HostPath>>,
+    pub out_dir: Option<Arc<Setting<HostPath>>>,
     /// Experts that are kept elsewhere.
     pub externals: BTreeMap<String, Setting<semver::Version>>,
     /// Where results are kept.
@@ -29,7 +30,7 @@ pub struct Repo {
     /// Whose signatures count, by name.
     pub trust: BTreeMap<String, Setting<TrustedKey>>,
     /// The experts, by folder.
-    pub experts: Vec<Expert>,
+    pub experts: Vec<Arc<Expert>>,
     /// Every file that was read to know all this.
     pub files: Vec<RelPath>,
     /// What was found and does not stop anything.
@@ -56,6 +57,13 @@ struct Entry<'a> {
     defaults: Option<&'a Settings>,
 }
 
+impl Entry<'_> {
+    /// Does it say nothing but where the expert is?
+    fn is_plain(&self) -> bool {
+        self.defaults.is_none() && self.table.is_none_or(|table| table.settings == Settings::default())
+    }
+}
+
 /// Resolves the repository.
 pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
     let flags = request.flags()?;
@@ -77,11 +85,12 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
         _ => Vec::new(),
     };
     let overlays = || [&flags, &variables].into_iter().chain(chain.iter().copied());
-    let manifest = layers(overlays(), None, None, &written.defaults, &user.defaults).manifest().value;
+    let manifest = layers(overlays(), None, None, &written.defaults, &user.defaults).manifest();
+    let manifest = &manifest.value;
 
     let mut warnings = Vec::new();
-    let member_folders = members::find(root, &written.workspace, &manifest, &mut found)?;
-    let member_files = read_members(root, member_folders.keys(), &mut files, &mut found, &mut warnings)?;
+    let member_folders = members::find(root, &written.workspace, manifest, &mut found)?;
+    let member_files = read_members(root, &member_folders, &mut files, &mut found, &mut warnings)?;
 
     let mut entries: BTreeMap<Option<RelPath>, Entry<'_>> = BTreeMap::new();
     for table in &written.expert {
@@ -107,11 +116,11 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
             add(&mut entries, Some(member.clone()), entry, &mut found);
         }
     }
-    for folder in member_folders.keys().filter(|f| f.as_ref().is_none_or(|f| !member_files.contains_key(f))) {
-        entries.entry(folder.clone()).or_insert(Entry { table: None, defaults: None });
+    for folder in member_folders.into_iter().filter(|f| f.as_ref().is_none_or(|f| !member_files.contains_key(f))) {
+        entries.entry(folder).or_insert(Entry { table: None, defaults: None });
     }
     let nothing_said = written.expert.is_empty() && written.workspace.members.is_none();
-    if nothing_said && members::is_expert(root, None, &manifest)? {
+    if nothing_said && members::is_expert(root, None, manifest)? {
         entries.insert(None, Entry { table: None, defaults: None });
     }
     if entries.is_empty() && found.is_empty() {
@@ -120,15 +129,27 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
 
     let workspace = &written.workspace;
     let mut experts = Vec::with_capacity(entries.len());
-    for (folder, entry) in entries {
+    let resolved = |entry: &Entry<'_>, folder| {
         let stack = layers(overlays(), entry.table, entry.defaults, &written.defaults, &user.defaults);
-        let (mut expert, faults) = stack.expert(folder, workspace.out_dir.as_ref());
-        found.extend(faults);
+        stack.expert(folder, workspace.out_dir.as_ref())
+    };
+    // What most experts are: they say nothing themselves.
+    let mut plain = resolved(&Entry { table: None, defaults: None }, None);
+    for (folder, entry) in entries {
+        let mut expert = if entry.is_plain() {
+            found.append(&mut plain.1);
+            Expert { folder, ..plain.0.clone() }
+        } else {
+            let (expert, faults) = resolved(&entry, folder);
+            found.extend(faults);
+            expert
+        };
+        expert.share(&plain.0);
         expert.entry = entry.table.and_then(|table| table.origin.clone());
         if let Some(fault) = missing(root, &expert, entry.table)? {
             found.push(fault);
         }
-        experts.push(expert);
+        experts.push(Arc::new(expert));
     }
     choose_defaults(workspace, &mut experts, &mut found);
     let caches = overlays().map(|overlay| &overlay.cache).chain([&written.cache, &user.cache]);
@@ -199,14 +220,14 @@ fn add<'a>(
 /// Reads the Expertfiles of members.
 fn read_members<'a>(
     root: &dyn Folder,
-    folders: impl Iterator<Item = &'a Option<RelPath>>,
+    folders: impl IntoIterator<Item = &'a Option<RelPath>>,
     files: &mut Vec<RelPath>,
     found: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<BTreeMap<RelPath, Expertfile>> {
     let name = RelPath::new(expertfile::NAME).expect("a relative path");
     let mut read = BTreeMap::new();
-    for folder in folders.flatten() {
+    for folder in folders.into_iter().flatten() {
         let path = folder.join(&name);
         let Some(text) = root.read(&path)? else { continue };
         match Expertfile::read(path.as_str(), &text, Some(folder)) {
@@ -258,11 +279,11 @@ fn missing(root: &dyn Folder, expert: &Expert, table: Option<&ExpertTable>) -> R
 }
 
 /// Marks the experts that are built when none is named.
-fn choose_defaults(workspace: &expertfile::WorkspaceTable, experts: &mut [Expert], found: &mut Vec<Diagnostic>) {
+fn choose_defaults(workspace: &expertfile::WorkspaceTable, experts: &mut [Arc<Expert>], found: &mut Vec<Diagnostic>) {
     let Some(chosen) = &workspace.default_members else { return };
     for expert in experts.iter_mut() {
         let last = chosen.value.iter().rev().find(|glob| members::names(&glob.value, expert.folder.as_ref()));
-        expert.default = last.is_some_and(|glob| !glob.value.is_negated());
+        Arc::make_mut(expert).default = last.is_some_and(|glob| !glob.value.is_negated());
     }
     for glob in &chosen.value {
         if !experts.iter().any(|expert| members::names(&glob.value, expert.folder.as_ref())) {

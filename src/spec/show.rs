@@ -77,7 +77,7 @@ impl Repo {
         if let Some(members) = self.expertfile.as_ref().and_then(|file| file.workspace.members.as_ref()) {
             workspace.list("members", members);
         }
-        workspace.may("out-dir", self.out_dir.as_ref());
+        workspace.may("out-dir", self.out_dir.as_deref());
         for (name, version) in &self.externals {
             workspace.set(&format!("externals.{}", key_text(name)), version);
         }
@@ -88,7 +88,7 @@ impl Repo {
             trust.set(&format!("keys.{}", key_text(name)), key);
         }
         rows.extend(trust.rows);
-        rows.extend(self.experts.iter().flat_map(expert_rows));
+        rows.extend(self.experts.iter().flat_map(|expert| expert_rows(expert)));
         rows
     }
 }
@@ -117,27 +117,27 @@ fn expert_rows(expert: &Expert) -> Vec<Row> {
     let entry = expert.entry.as_ref().map_or("built in".to_owned(), ToString::to_string);
     rows.put("path", quoted(expert.label()), entry);
     rows.set("manifest", &expert.manifest);
-    rows.may("weights", expert.weights.as_ref());
+    rows.may("weights", expert.weights.as_deref());
     rows.set("models", &expert.models);
     rows.list("include", &expert.include);
     rows.list("exclude", &expert.exclude);
     rows.set("tests", &expert.tests);
     rows.list("tags", &expert.tags);
     rows.set("compression", &expert.compression);
-    rows.may("level", Some(&expert.level).filter(|level| level.value > 0));
-    rows.may("name", expert.name.as_ref());
-    rows.may("out-dir", expert.out_dir.as_ref());
+    rows.may("level", Some(&*expert.level).filter(|level| level.value > 0));
+    rows.may("name", expert.name.as_deref());
+    rows.may("out-dir", expert.out_dir.as_deref());
     rows.set("sign", &expert.sign);
-    rows.may("key", Some(&expert.key).filter(|key| key.value != crate::spec::KeySource::None));
-    rows.may("publisher", expert.publisher.as_ref());
-    rows.may("budget", expert.budget.as_ref());
-    rows.may("growth", expert.growth.as_ref());
+    rows.may("key", Some(&*expert.key).filter(|key| key.value != crate::spec::KeySource::None));
+    rows.may("publisher", expert.publisher.as_deref());
+    rows.may("budget", expert.budget.as_deref());
+    rows.may("growth", expert.growth.as_deref());
     rows.may("lints.preset", expert.lints.preset.as_ref());
     for (code, level) in &expert.lints.levels {
         rows.set(&format!("lints.{}", key_text(code)), level);
     }
     rows.keys = ModelTable::keys();
-    for (name, model) in &expert.model {
+    for (name, model) in &*expert.model {
         rows.prefix = format!("model.{}.", key_text(name));
         rows.may("slug", model.slug.as_ref());
         rows.may("config", model.config.as_ref());

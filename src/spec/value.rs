@@ -204,6 +204,17 @@ impl Value for Glob {
         Self::new(text).map_err(Fault::new)
     }
 
+    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader) -> Option<Self> {
+        let Some(text) = value.get_ref().as_str() else { return reader.mistyped(value, Self::EXPECTED) };
+        // Ten thousand experts may have the same few patterns.
+        if let Some(known) = reader.globs.get(text) {
+            return Some(known.clone());
+        }
+        let glob: Self = reader.text(text, value.span())?;
+        reader.globs.insert(text.to_owned(), glob.clone());
+        Some(glob)
+    }
+
     fn show(&self) -> String {
         quoted(self.as_str())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Error, RelPath, Result, Sha256};
 use crate::store::output;
-use crate::store::stat::{Kind, Stat};
+use crate::store::stat::{Kind, Links, Stat};
 
 /// An entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,11 +230,12 @@ impl DiskFolder {
         &self.root
     }
 
-    /// What a path below it leads to, links followed.
-    pub fn stat(&self, path: &RelPath) -> Result<Option<Stat>> {
-        let stat = match &self.handle {
-            Some(handle) => Stat::following_below(handle, path.as_str()),
-            None => Stat::following(&path.under(&self.root)),
+    /// What stands at a path below it.
+    pub fn stat(&self, path: &RelPath, links: Links) -> Result<Option<Stat>> {
+        let stat = match (&self.handle, links) {
+            (Some(handle), links) => Stat::below_at(handle, path.as_str(), links),
+            (None, Links::Follow) => Stat::following(&path.under(&self.root)),
+            (None, Links::Keep) => Stat::of(&path.under(&self.root)),
         };
         match stat {
             Ok(stat) => Ok(Some(stat)),

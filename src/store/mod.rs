@@ -40,6 +40,7 @@ pub mod local;
 pub mod oci;
 pub mod output;
 pub mod package_file;
+pub mod spool;
 pub mod stat;
 pub mod watcher;
 
@@ -48,4 +49,5 @@ pub use fs::DiskFolder;
 pub use index::Index;
 pub use local::LocalCache;
 pub use output::Output;
+pub use spool::Spool;
 pub use stat::Stat;

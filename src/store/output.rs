@@ -212,6 +212,12 @@ impl Output {
     }
 }
 
+/// A file without a name in this folder, which is made where it is missing: gone as soon as it is closed.
+pub(in crate::store) fn nameless(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder)
+}
+
 /// Writes a small file whole.
 pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut output = Output::create(target)?;

@@ -5,9 +5,10 @@ use std::io;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, StatxFlags};
+use serde::{Deserialize, Serialize};
 
 /// What kind of thing a path is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Kind {
     /// A regular file.
@@ -30,7 +31,7 @@ pub enum Links {
 }
 
 /// Size, times and identity of a file. Times are nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// What it is.
     pub kind: Kind,
@@ -72,9 +73,15 @@ impl Stat {
         Self::at(dir, path, flags)
     }
 
-    /// Of what a path relative to an open folder leads to.
-    pub fn following_below(dir: &impl std::os::fd::AsFd, path: &str) -> io::Result<Self> {
-        Self::at(dir, path, AtFlags::empty())
+    /// The same, of a path that the kernel's NUL does not stand behind yet.
+    pub fn below_at(dir: &impl std::os::fd::AsFd, path: &str, links: Links) -> io::Result<Self> {
+        let flags = if links == Links::Follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        Self::at(dir, path, flags)
+    }
+
+    /// Is it the same folder with the same entries? A folder's size says nothing that its times do not.
+    pub fn has_entries_of(&self, then: &Self) -> bool {
+        (self.mtime, self.ctime, self.ino) == (then.mtime, then.ctime, then.ino)
     }
 
     fn at(dir: impl std::os::fd::AsFd, path: impl rustix::path::Arg, flags: AtFlags) -> io::Result<Self> {

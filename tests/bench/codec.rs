@@ -1,4 +1,4 @@
-//! How fast a segment is packed and unpacked on one thread, by kind of data: `cargo bench --bench codec`.
+//! How fast a segment is packed, unpacked, hashed and looked at on one thread, by kind of data: `cargo bench --bench codec`.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench fails by panic, and criterion's macros have no docs")]
 
@@ -9,6 +9,8 @@ use std::hint::black_box;
 use std::io::Read;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use expert_build::base::{Digest, Sha256};
+use expert_build::format::safetensors::{Header, Scan};
 use expert_build::format::segment::{Assembly, Codec, Compression, Packer, SEGMENT};
 use samples::sample;
 
@@ -48,5 +50,28 @@ fn unpack(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pack, unpack);
+/// What the look at the values costs beside the hashing that passes the same bytes: at most 1.3 times as much together.
+fn hash(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hash");
+    group.throughput(Throughput::Bytes(SEGMENT as u64)).sample_size(20);
+    for (kind, dtype, width) in [("bf16", "BF16", 2), ("f32", "F32", 4)] {
+        let source = sample(kind, SEGMENT, 1);
+        let entry =
+            format!(r#"{{"x":{{"dtype":"{dtype}","shape":[{}],"data_offsets":[0,{SEGMENT}]}}}}"#, SEGMENT / width);
+        let head = [&(entry.len() as u64).to_le_bytes()[..], entry.as_bytes()].concat();
+        let header = Header::parse(&head, (head.len() + SEGMENT) as u64).unwrap();
+        let scanner = Scan::new(&header).scanner();
+        group.bench_function(format!("{kind} digests"), |bencher| {
+            bencher.iter(|| (Digest::of(black_box(&source)), Sha256::of(black_box(&source))));
+        });
+        group.bench_function(format!("{kind} digests and values"), |bencher| {
+            bencher.iter(|| {
+                let found = scanner.chunk(header.data_start, black_box(&source));
+                (Digest::of(black_box(&source)), Sha256::of(black_box(&source)), found)
+            });
+        });
+    }
+}
+
+criterion_group!(benches, pack, unpack, hash);
 criterion_main!(benches);

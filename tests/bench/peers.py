@@ -61,9 +61,71 @@ def pair(case, ours, peer, pairs, warm=True):
     ratio = statistics.median(b[0] / a[0] for a, b in zip(ours.runs, peer.runs))
     cpu = statistics.median(b[1] / a[1] for a, b in zip(ours.runs, peer.runs))
     for side in (ours, peer):
-        print("| %s | %s | %.2f | %.2f | %.1f | %s |" % (case, side.name, side.median(0), side.median(1), side.median(2) / 1024,
+        print("| %s | %s | %.3f | %.3f | %.1f | %s |" % (case, side.name, side.median(0), side.median(1), side.median(2) / 1024,
               "{:,}".format(side.bytes) if side.bytes else ""))
     print("| %s | **peer ÷ ours** | **%.2f×** | %.2f× | | %s |" % (case, ratio, cpu, "%.4f" % (peer.bytes / ours.bytes) if ours.bytes and peer.bytes else ""), flush=True)
+
+
+def alone(case, side, pairs):
+    side.once(False)
+    for _ in range(pairs):
+        side.once()
+    print("| %s | %s | %.3f | %.3f | %.1f | |" % (case, side.name, side.median(0), side.median(1), side.median(2) / 1024), flush=True)
+
+
+def ninja(folder, root, inputs, edge_for_each):
+    """Writes a build.ninja over these inputs: an edge an expert, or one an input and one an expert; builds it once.
+    The latter runs a command for each input, which takes minutes for 120,000."""
+    os.makedirs(folder, exist_ok=True)
+    by = {}
+    for path in inputs:
+        by.setdefault(path.split("/")[0], []).append(path)
+    with open(os.path.join(folder, "build.ninja"), "w") as f:
+        f.write("rule t\n command = touch $out\n")
+        for name, paths in by.items():
+            wanted = [os.path.join(root, path) for path in paths]
+            if edge_for_each:
+                stamps = ["stamps/%s" % path for path in paths]
+                f.writelines("build %s: t %s\n" % pair for pair in zip(stamps, wanted))
+                wanted = stamps
+            f.write("build %s: t %s\n" % (name, " ".join(wanted)))
+    run(["ninja", "-C", folder], root)
+    return ["ninja", "-C", folder]
+
+
+def noop(root, experts, work, ours, build, pairs):
+    """Nothing to do, or one README, among so many experts."""
+    everything = glob.glob(os.path.join(root, "expert-*", "**"), recursive=True)
+    inputs = sorted(os.path.relpath(p, root) for p in everything if os.path.isfile(p) and "/weights/" not in p)
+    named = lambda what: "%s, %d × %d files" % (what, experts, len(inputs) // experts)
+    nothing = lambda: None
+    entries = os.path.join(root, "Expertfile.toml")
+    with open(entries) as f:
+        each = f.read()
+    build()
+    for form, text in (("an [[expert]] each", each), ("members = [\"expert-*\"]", "[workspace]\nmembers = [\"expert-*\"]\n")):
+        with open(entries, "w") as f:
+            f.write(text)
+        time.sleep(0.1)
+        for side in (ours(before=nothing) for _ in range(3)):
+            side.once()
+        for edge_for_each, about in ((True, "ninja, an edge an input"), (False, "ninja, an edge an expert")):
+            command = ninja(os.path.join(work, "ninja-%d-%d" % (experts, edge_for_each)), root, inputs, edge_for_each)
+            pair(named("no-op, " + form), ours(before=nothing), Side(about, command, work), pairs)
+        for args in (["-n"], ["status"], ["ls"]):
+            alone(named(args[0]), ours("expert-build " + args[0], args, nothing), pairs)
+        readme = os.path.join(root, inputs[0].split("/")[0], "README.md")
+        count = [0]
+
+        def edit():
+            count[0] += 1
+            with open(readme, "a") as f:
+                f.write("edit %d\n" % count[0])
+            time.sleep(0.05)
+        one = ours(before=edit)
+        pair(named("one README"), one, Side("ninja", command, work, edit), pairs)
+    with open(entries, "w") as f:
+        f.write(each)
 
 
 def main():
@@ -159,21 +221,7 @@ def main():
         if wanted("noop") and have("ninja"):
             for experts in (1000, 10000):
                 root = workload("many-%d" % experts, "--experts", str(experts), "--size-mib", "0.05", "--soft-prompts", "4")
-                inputs = sorted(os.path.relpath(p, root) for p in glob.glob(os.path.join(root, "expert-*", "**"), recursive=True) if os.path.isfile(p) and "/weights/" not in p)
-                folder = os.path.join(work, "ninja-%d" % experts)
-                os.makedirs(folder, exist_ok=True)
-                with open(os.path.join(folder, "build.ninja"), "w") as f:
-                    f.write("rule t\n command = touch $out\n")
-                    by = {}
-                    for path in inputs:
-                        by.setdefault(path.split("/")[0], []).append(os.path.join(root, path))
-                    for name, paths in by.items():
-                        f.write("build %s: t %s\n" % (name, " ".join(paths)))
-                run(["ninja", "-C", folder], work)
-                shutil.rmtree(cache, ignore_errors=True)
-                run([binary, "--cache-dir", cache], root, env)
-                run([binary, "--cache-dir", cache], root, env)
-                pair("noop %d × %d files" % (experts, len(inputs) // experts), ours(root, before=lambda: None), Side("ninja", ["ninja", "-C", folder], work), options.pairs)
+                noop(root, experts, work, lambda *a, **k: ours(root, *a, **k), lambda: (shutil.rmtree(cache, ignore_errors=True), run([binary, "--cache-dir", cache], root, env)), options.pairs)
     finally:
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)

@@ -208,6 +208,9 @@ fn unmet_requirements_are_code_4() {
        |       ^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: widen the range, or bring the required expert to a version that fits
+
+    note: 2 notices (-v shows them)
+    checked 2, failed 1 in [TIME]
     "#);
 }
 
@@ -301,4 +304,48 @@ fn one_expert_is_packaged_without_an_expertfile() {
     assert_eq!(space.x(line), told, "a second time it is the same answer");
     let missing = space.x("package --manifest nowhere/manifest.json");
     assert!(missing.starts_with("exit 2"), "{missing}");
+}
+
+/// A reading of it would wait for ever, and what comes through is no file's content.
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused() {
+    let space = Space::workspace();
+    let readme = space.path("experts/english-basic/README.md");
+    std::fs::remove_file(&readme).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&readme).status().unwrap().success());
+    let told = space.x("check english-basic");
+    assert!(told.starts_with("exit 11") && told.contains("error[file-kind]: `README.md`"), "{told}");
+}
+
+/// A build may stop at the first expert that fails; whoever checks wants to know all that is wrong.
+#[test]
+fn a_check_tells_of_every_expert() {
+    let space = Space::workspace();
+    for expert in ["english-basic", "sql"] {
+        space.write(&format!("experts/{expert}/tokenizer_config.json"), "{,}");
+    }
+    let faults = |line: &str| {
+        let told = space.x(line);
+        assert!(told.starts_with("exit 11"), "{told}");
+        told.matches("error[json-syntax]").count()
+    };
+    assert_eq!((faults("check -j 1"), faults("check -j 1 -k")), (2, 2));
+    assert!(faults("build -j 1") >= 1);
+}
+
+/// A file on many lines with something wrong on each: what a finding costs is what its line costs.
+#[test]
+fn thousands_of_findings_in_one_file_are_told() {
+    let space = Space::workspace();
+    let rules: String = (0..3000).map(|i| format!("root{i} ::= missing{i}\n")).collect();
+    space.write("experts/sql/grammar.gbnf", &format!("root ::= \"a\"\n{rules}"));
+    let begun = std::time::Instant::now();
+    let told = space.x("check expert-sql");
+    assert_eq!(told.matches("error[grammar-undefined-rule]").count(), 3000);
+    assert!(
+        told.contains("grammar.gbnf:3001:14\n     |\n3001 | root2999 ::= missing2999\n"),
+        "{}",
+        &told[told.len() - 900..]
+    );
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -123,7 +123,7 @@ fn build() {
 
     Options:
       -j, --jobs <N>           Work with N threads [default: the number of cores]
-      -k, --keep-going         Go on with other experts after a failure
+      -k, --keep-going         Go on with other experts after a failure, as `check` always does
           --strict             Warnings are errors (`lints.preset = "strict"`)
       -n, --dry-run            Show what would be built and why; the exit code is 1 if anything would
           --force              Build all of them anew, without the cache
@@ -285,6 +285,8 @@ fn codes_are_explained() {
     error[file-missing]: a file that something refers to does not exist
 
     The manifest (or the layout of an expert) names a file that is not in the expert's folder. A package without it would fail when it is loaded.
+
+    Example: `"path": "soft_prompts/style.pt"` where the folder `soft_prompts` is empty.
 
     Add the file, or take the reference out of manifest.json. Adapter weights are looked for in `weights` of the Expertfile, then weights/<name>.v<version>, weights/<model>, the manifest's packaging checkpoint, weights, and the expert's own folder; never in a training checkpoint that nothing names.
 

@@ -138,7 +138,7 @@ fn inspect_and_cat_show_what_is_in_it() {
       license       MIT
       schema        2.0
       capabilities  language:en
-      base model    tiny-qwen3 (none)
+      base model    tiny-qwen3
         adapter     lora, r 4, alpha 8, q_proj v_proj
       signature     not signed
 

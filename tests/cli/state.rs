@@ -105,6 +105,46 @@ fn a_package_is_compared_with_its_folder() {
     "#);
 }
 
+/// Whoever receives a signed package has the sources, perhaps, but never the key.
+#[test]
+fn a_signed_package_is_made_again_without_its_key() {
+    let space = Space::workspace();
+    space.x("keygen --output k.pem");
+    let manifest = "experts/english-basic/manifest.json";
+    for more in ["", "--key k.pem"] {
+        let mut build = space.command();
+        build.env("SOURCE_DATE_EPOCH", "1700000000").args(["build", "english-basic"]).args(more.split_whitespace());
+        assert!(build.output().unwrap().status.success());
+        std::fs::copy(space.path(PACKAGE), space.path("p.expert")).unwrap();
+        let signed = space.x("sign p.expert --key k.pem --publisher them");
+        assert!(signed.contains("as `them`"), "{signed}");
+        for package in [PACKAGE, "p.expert"] {
+            let repro = space.x(&format!("repro {package} --manifest {manifest}"));
+            assert!(repro.starts_with("exit 0\n--- stdout\nidentical: "), "{more} {package}: {repro}");
+        }
+    }
+    space.write("experts/english-basic/README.md", "Another.\n");
+    let repro = space.x(&format!("repro p.expert --manifest {manifest}"));
+    assert!(repro.contains("exit 1") && repro.contains("the first member to differ is `README.md`"), "{repro}");
+    assert!(space.x("verify p.expert --key k.pub --require-signature").starts_with("exit 0"), "it is left as it was");
+}
+
+/// New weights under a manifest that still has the hash of the old ones: a build refuses them, a comparison tells of them.
+#[test]
+fn a_folder_whose_manifest_gives_an_old_hash_is_compared() {
+    let space = Space::workspace();
+    space.x("english-basic");
+    space.x("check --fix english-basic");
+    let weights = space.path("experts/english-basic/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let built = space.x("english-basic");
+    assert!(built.starts_with("exit 11") && built.contains("adapter-sha256"), "{built}");
+    let told = space.x(&format!("diff {PACKAGE} experts/english-basic --exit-code"));
+    assert!(told.starts_with("exit 1") && told.contains("tensors changed"), "{told}");
+}
+
 #[test]
 fn the_cache_can_be_looked_after() {
     let space = Space::workspace();

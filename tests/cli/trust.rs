@@ -264,3 +264,140 @@ fn model_signatures_lie_beside() {
     let linked = space.x("sign experts/english-basic --model-signing model.pem");
     assert!(linked.starts_with("exit 2") && linked.contains("a symbolic link"), "{linked}");
 }
+
+#[test]
+fn model_signatures_are_verified() {
+    let space = keys();
+    space.x("keygen --algorithm p256 -o model.pem");
+    space.x("keygen --algorithm p256 -o stranger.pem");
+    space.x("english-basic");
+    fs::copy(space.path(PACKAGE), space.path("p.expert")).unwrap();
+    space.x("sign p.expert --model-signing model.pem");
+    let verify = |more: &str| space.x(&format!("verify p.expert {more}"));
+    insta::assert_snapshot!(verify(""), @r#"
+    exit 0
+    --- stdout
+    p.expert: ok
+      english-basic 1.4.0 (gzip, 5.5 KiB)
+      5 files as the manifest says
+      not signed
+      model signature of 5 files, with a key; no trusted P-256 key was named to check it with
+    "#);
+    insta::assert_snapshot!(verify("--key model.pub --require-signature"), @r#"
+    exit 0
+    --- stdout
+    p.expert: ok
+      english-basic 1.4.0 (gzip, 5.5 KiB)
+      5 files as the manifest says
+      not signed
+      model signature of 5 files: with the trusted key `model.pub` (flag `--key`)
+    "#);
+    insta::assert_snapshot!(verify("--key stranger.pub"), @r#"
+    exit 5
+    --- stdout
+    p.expert: FAILED
+      error: the model signature `p.expert.sigstore.json` is not signed with a trusted key
+      english-basic 1.4.0 (gzip, 5.5 KiB)
+      5 files as the manifest says
+      not signed
+    "#);
+    // A key of packages says nothing of it, and it does not take such a key's place.
+    assert!(verify("--key k.pub").contains("no trusted P-256 key was named"));
+    assert!(verify("--key k.pub --require-signature").starts_with("exit 5"));
+    let json = verify("--key model.pub --json");
+    assert!(json.contains("\"state\":\"trusted\"") && json.contains("\"vouches_for_all\":true"), "{json}");
+    // The list of the Expertfile may name such a key too.
+    append(&space, "Expertfile.toml", "[trust]\nkeys = { models = \"model.pub\" }\n");
+    assert!(verify("--require-signature").contains("with the trusted key `models` (trust at Expertfile.toml:5)"));
+    assert!(space.x("extract p.expert -o whole --require-signature").starts_with("exit 0"));
+
+    // Of another package, taken from where it lies, and what is none.
+    fs::copy(space.path("p.expert.sigstore.json"), space.path("old.json")).unwrap();
+    space.write("experts/english-basic/README.md", "Other words.\n");
+    space.x("english-basic");
+    insta::assert_snapshot!(space.x(&format!("verify {PACKAGE} --model-signature old.json")), @r#"
+    exit 5
+    --- stdout
+    experts/english-basic/weights/english-basic.v1.4.0.expert: FAILED
+      error: the model signature `old.json` is of other files than these: `README.md` is another, `manifest.json` is another
+      english-basic 1.4.0 (gzip, 5.5 KiB)
+      5 files as the manifest says
+      not signed
+      the .sha256 file beside it fits: [SHA256]
+    "#);
+    assert!(space.x("verify p.expert --model-signature Expertfile.toml").contains("`Expertfile.toml` is not JSON"));
+    assert!(space.x("verify p.expert --model-signature nowhere").starts_with("exit 2"));
+    assert!(space.x("verify p.expert p.expert --model-signature old.json").starts_with("exit 2"));
+    space.edit("p.expert.sigstore.json", "\"payload\":\"eyJ", "\"payload\":\"fyJ");
+    assert!(verify("").starts_with("exit 5"));
+    assert!(space.x("extract p.expert -o broken").starts_with("exit 5"));
+}
+
+/// Signed by nobody but the maker of the bundle, and signed by a stranger as well.
+#[test]
+fn whoever_names_a_key_of_models_asks_for_that_signature() {
+    let space = keys();
+    space.x("keygen --algorithm p256 -o model.pem");
+    space.x("english-basic --key other.pem");
+    fs::copy(space.path(PACKAGE), space.path("p.expert")).unwrap();
+    let asked = space.x("verify p.expert --key model.pub --require-signature");
+    assert!(asked.starts_with("exit 5") && asked.contains("no signature is by a trusted key"), "{asked}");
+    space.x("sign p.expert --model-signing model.pem");
+    assert!(space.x("verify p.expert --key model.pub --require-signature").starts_with("exit 0"));
+    let both = space.x("verify p.expert --key model.pub --key k.pub --require-signature");
+    assert!(both.starts_with("exit 5") && both.contains("is not trusted"), "{both}");
+    assert!(space.x("verify p.expert --key model.pub --key other.pub --require-signature").starts_with("exit 0"));
+}
+
+#[test]
+fn what_was_said_of_an_older_package_goes_with_it() {
+    let space = keys();
+    space.x("keygen --algorithm p256 -o model.pem");
+    space.x("english-basic --provenance --key k.pem");
+    space.x(&format!("sign {PACKAGE} --model-signing model.pem"));
+    let bundle = format!("{PACKAGE}.sigstore.json");
+    // The same package put back in its place is what it was.
+    fs::remove_file(space.path(PACKAGE)).unwrap();
+    let again = space.x("english-basic --key k.pem");
+    assert!(!again.contains("took away"), "{again}");
+    assert!(space.path(&bundle).exists() && space.path(PROVENANCE).exists());
+    assert!(space.x(&format!("verify {PACKAGE} --key model.pub --key k.pub")).starts_with("exit 0"));
+
+    space.write("experts/english-basic/README.md", "Other words.\n");
+    let told = space.x("english-basic --key k.pem");
+    assert_eq!(told.matches("took away").count(), 2, "{told}");
+    assert!(!space.path(&bundle).exists() && !space.path(PROVENANCE).exists());
+    assert!(!space.x("english-basic --key k.pem").contains("took away"), "once");
+    // What is made anew is not told as gone.
+    space.x("english-basic --provenance --key k.pem");
+    space.x(&format!("sign {PACKAGE} --model-signing model.pem"));
+    space.write("experts/english-basic/README.md", "Still others.\n");
+    let told = space.x("english-basic --provenance --key k.pem");
+    assert!(told.matches("took away").count() == 1 && told.contains(".sigstore.json"), "{told}");
+    space.x(&format!("sign {PACKAGE} --model-signing model.pem"));
+    let told = space.x(&format!("sign {PACKAGE} --key other.pem --model-signing model.pem"));
+    assert!(!told.contains("sigstore.json, which spoke"), "{told}");
+    let told = space.x(&format!("sign {PACKAGE} --key k.pem"));
+    assert!(told.contains("took away") && !space.path(&bundle).exists(), "{told}");
+}
+
+#[test]
+fn a_key_may_stand_in_the_environment() {
+    let space = keys();
+    space.x("english-basic");
+    let sign = |variable: &str, value: &str| {
+        let mut command = space.command();
+        command.env("PUBLISHER_KEY", value).args(["sign", PACKAGE, "--key-env", variable]);
+        space.shown(&command.output().unwrap())
+    };
+    let pem = fs::read_to_string(space.path("k.pem")).unwrap();
+    let unset = sign("NOBODY", &pem);
+    assert!(unset.starts_with("exit 2") && unset.contains("`NOBODY` is not set"), "{unset}");
+    let wrong = sign("PUBLISHER_KEY", "no-key");
+    assert!(wrong.starts_with("exit 2") && !wrong.contains("no-key"), "{wrong}");
+    assert!(sign("PUBLISHER_KEY", &pem).starts_with("exit 0"));
+    assert!(space.x(&format!("verify {PACKAGE} --key k.pub --require-signature")).starts_with("exit 0"));
+    space.x("keygen --algorithm p256 -o model.pem");
+    let named = space.x(&format!("sign {PACKAGE} --model-signing model.pem --publisher me"));
+    assert!(named.starts_with("exit 2"), "{named}");
+}

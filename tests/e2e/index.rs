@@ -176,3 +176,52 @@ fn a_repo_whose_path_is_not_utf8_is_up_to_date_too() {
     assert!(run(&["build", "--frozen"]).contains("1 package up to date"));
     assert!(run(&["status"]).contains("1 of 1 experts up to date"));
 }
+
+/// What a run opens, as strace tells; `None` where there is no strace.
+fn opened(space: &Space, arguments: &[&str]) -> Option<Vec<String>> {
+    tool("strace", &["-V"])?;
+    let trace = space.outer("trace");
+    let strace = ["-f", "-qq", "-e", "trace=open,openat,openat2", "-o", trace.to_str().unwrap(), EXPERT_BUILD];
+    let ran = space.command("strace", "", &[&strace[..], arguments].concat()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let text = std::fs::read_to_string(trace).unwrap();
+    let paths = text.lines().filter(|line| !line.contains(" = -1 ")).filter_map(|line| line.split('"').nth(1));
+    Some(paths.map(str::to_owned).collect())
+}
+
+#[test]
+fn nothing_to_do_opens_nothing_of_the_repo() {
+    let mut space = Space::with(&[Expert::lora("a"), Expert::two_models("b").version("2.0.0")]);
+    space.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+    std::thread::sleep(Duration::from_millis(50));
+    space.run("build").ok();
+    space.run("build").ok();
+    let root = std::fs::canonicalize(space.path("")).unwrap().to_str().unwrap().to_owned();
+    for arguments in [&["build"][..], &["build", "-n"], &["build", "--frozen"], &["status"]] {
+        let Some(paths) = opened(&space, arguments) else { return };
+        // The folder itself is asked for what lies in it; no file in it is opened, not even the Expertfile.
+        let root = Path::new(&root);
+        let inside = |path: &&String| Path::new(path).starts_with(root) && Path::new(path) != root;
+        assert_eq!(paths.iter().filter(inside).collect::<Vec<_>>(), Vec::<&String>::new(), "{arguments:?}");
+        assert!(paths.iter().any(|path| path.ends_with("/index")), "{paths:?}");
+    }
+    space.write("experts/a/README.md", "# other\n");
+    let Some(paths) = opened(&space, &["build"]) else { return };
+    assert!(paths.iter().any(|path| path.ends_with("/README.md")), "{paths:?}");
+}
+
+#[test]
+fn what_is_said_does_not_depend_on_the_way() {
+    let space = built();
+    std::thread::sleep(Duration::from_millis(50));
+    for arguments in ["build", "build -n", "build --frozen", "status", "status --exit-code", "ls", "ls --format json"] {
+        space.run("build").ok();
+        let short = space.run(arguments).ok();
+        // Another request is answered the long way, with the same words.
+        let mut long = space.command(EXPERT_BUILD, "", &arguments.split_whitespace().collect::<Vec<_>>());
+        let long = long.env("EXPERT_BUILD_PUBLISHER", "").env("EXPERT_BUILD_TAGS", "").output().unwrap();
+        let text = |bytes: &[u8]| crate::space::redacted(&String::from_utf8_lossy(bytes));
+        assert_eq!(crate::space::redacted(&short.stdout), text(&long.stdout), "{arguments}");
+        assert_eq!(crate::space::redacted(&short.stderr), text(&long.stderr), "{arguments}");
+    }
+}

@@ -114,7 +114,15 @@ fn model_signatures_are_taken_by_the_program_they_are_made_for() {
         let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(!output.status.success() && told.contains(says), "{told}");
     };
+    space.run(&format!("verify {PACKAGE} --key model.pub")).ok().says("with the trusted key `model.pub`");
     refuses(&mut verify("unpacked", &bundle, "other.pub"), "Key mismatch");
+    // What that program signs is taken here, and what it says of other files is not.
+    let mut sign = Command::new(&program);
+    sign.args(["sign", "key"]).arg(space.path("unpacked")).arg("--private_key").arg(space.path("model.pem"));
+    succeeds(sign.arg("--signature").arg(space.path("theirs.json")));
+    let theirs = |key: &str| space.run(&format!("verify {PACKAGE} --model-signature theirs.json --key {key}"));
+    theirs("model.pub").ok().says("with the trusted key `model.pub`");
+    theirs("other.pub").exits(5).says("is not signed with a trusted key");
     space.write("unpacked/README.md", "# Other words\n");
     refuses(&mut verify("unpacked", &bundle, "model.pub"), "Hash mismatch for 'README.md'");
     space.write("unpacked/extra", "");

@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(1800);
 /// What every run of the released program may take; each expert, file or prompt adds to it.
 const BASE_KIB: u64 = 32 << 10;
 
+/// How much two runs of the same work differ.
+const NOISE_KIB: u64 = 4 << 10;
+
 /// The same for the program under test: one that is not optimised takes for its own code alone what `--version` takes.
 fn base_kib(space: &Space) -> u64 {
     let own = || run(space, &["--version"]).map_or(0, |run| run.peak);
@@ -31,7 +34,7 @@ fn run(space: &Space, arguments: &[&str]) -> Result<Weighed, String> {
 }
 
 /// Builds a repo of each of two sizes, and again when nothing is to be done. The larger may take so much longer as it is
-/// larger, and twice that for noise; each item may take so many bytes of memory.
+/// larger, and twice that for noise; each item may take so many bytes of memory, by itself and beside what smaller runs take.
 fn grows(campaign: &mut Campaign, what: &str, sizes: [usize; 2], each: u64, make: &dyn Fn(usize) -> Space) {
     let runs: [Result<_, String>; 2] = sizes.map(|size| {
         let space = make(size);
@@ -48,10 +51,14 @@ fn grows(campaign: &mut Campaign, what: &str, sizes: [usize; 2], each: u64, make
             let linear =
                 |small: &Weighed, large: &Weighed| large.took < (small.took + Duration::from_millis(200)) * factor * 2;
             let most = large.2 + sizes[1] as u64 * each / 1024;
+            let grown = NOISE_KIB + (sizes[1] - sizes[0]) as u64 * each / 1024;
+            let grows_more = |small: &Weighed, large: &Weighed| large.peak > small.peak + grown;
             if !linear(&small.0, &large.0) || !linear(&small.1, &large.1) {
                 Err("not linear".into())
             } else if large.0.peak.max(large.1.peak) > most {
                 Err(format!("more than {most} KiB"))
+            } else if grows_more(&small.0, &large.0) || grows_more(&small.1, &large.1) {
+                Err(format!("{grown} KiB more than for {}", sizes[0]))
             } else {
                 Ok(())
             }
@@ -69,8 +76,8 @@ fn many(optimised: usize, otherwise: usize) -> usize {
 #[test]
 fn very_many_experts() {
     let mut campaign = Campaign::new("load, experts");
-    let large = scale(300, many(100_000, 10_000));
-    grows(&mut campaign, "experts", [large / 5, large], 32 << 10, &|count| {
+    let large = scale(1_000, many(100_000, 10_000));
+    grows(&mut campaign, "experts", [large / 5, large], 4 << 10, &|count| {
         let experts: Vec<Expert> = (0..count).map(|i| Expert::lora(&format!("e{i:06}"))).collect();
         Space::with(&experts)
     });

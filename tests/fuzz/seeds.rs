@@ -9,6 +9,7 @@ use expert_build::base::event::Member;
 use expert_build::base::{Digest, RelPath, Sha256};
 use expert_build::engine::record::{FileResult, PackageResult, PackedSegment, Piece, encode};
 use expert_build::format::archive::Writer;
+use expert_build::format::model_signing::{self, Model, ModelKey};
 use expert_build::format::segment::{Codec, Compression, Encoder};
 use expert_build::format::signature::PrivateKey;
 use expert_build::format::{json, provenance, zip};
@@ -223,14 +224,21 @@ fn index() -> Vec<u8> {
     let path = dir.path().join("index");
     let records = BTreeMap::from([("e".to_owned(), record.clone()), ("experts/sql".to_owned(), record)]);
     Index::save(&path, &records, &|_| true).unwrap();
-    let mut bytes = fs::read(path).unwrap();
-    bytes.truncate(bytes.len() - 32);
-    bytes
+    let bytes = fs::read(path).unwrap();
+    // The one block, and how much of it are stats: its table follows it, and that is 76 bytes before the last 52.
+    let row = &bytes[bytes.len() - 128..];
+    let length = |at: usize| u32::from_le_bytes(row[at..at + 4].try_into().unwrap());
+    let head = [&length(0).to_le_bytes()[..1], &length(4).to_le_bytes()[..2]].concat();
+    [&head, &bytes[..bytes.len() - 128]].concat()
 }
 
 fn trusted() -> Vec<Vec<u8>> {
     let key = PrivateKey::from_seed(&[7; 32]);
+    let model_key = ModelKey::from_seed(&[7; 32]).unwrap();
+    let files = BTreeMap::from([("a/b".to_owned(), Sha256::of(b"1"))]);
     vec![
+        model_signing::bundle(&Model { name: "m", files: &files, ignored: &[] }, &model_key).into_bytes(),
+        model_key.public_pem().into_bytes(),
         key.to_pem().as_bytes().to_vec(),
         key.public().to_string().into_bytes(),
         key.sign(b"m").to_string().into_bytes(),

@@ -70,7 +70,7 @@ fn an_expert_that_is_no_longer_what_was_planned_fails() {
     let space = Space::new(MEMBERS);
     space.expert("experts/a", "a", 1, &[]);
     let target = space.open().targets(&[0]).unwrap().remove(0);
-    let job = || Job::new(0, Arc::clone(&target), String::new(), Arc::new(Index::default()));
+    let job = || Job::new(0, Arc::clone(&target), "".into(), Arc::new(Index::default()));
     let planned = job();
     planned.first_look().unwrap();
     planned.open().map(drop).unwrap();

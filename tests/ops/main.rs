@@ -10,6 +10,7 @@
 mod affected;
 mod failing;
 mod findings;
+mod glance;
 mod list;
 mod lock;
 mod rebuild;

@@ -53,16 +53,21 @@ impl Space {
         self.write(&format!("{folder}/manifest.json"), manifest.to_string().as_bytes());
     }
 
-    pub fn open_at(&self, below: &str) -> Workspace {
-        let root = std::fs::canonicalize(self.root()).unwrap();
-        Workspace::open(Setup {
-            directory: root.join(below),
+    /// Where everything is.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            directory: std::fs::canonicalize(self.root()).unwrap(),
             home: None,
             config_dir: self.dir.path().join("config"),
             cache_dir: self.dir.path().join("cache"),
             request: self.request.clone(),
-        })
-        .unwrap_or_else(|e| panic!("{e}: {:?}", e.diagnostics()))
+        }
+    }
+
+    pub fn open_at(&self, below: &str) -> Workspace {
+        let setup = self.setup();
+        let directory = setup.directory.join(below);
+        Workspace::open(Setup { directory, ..setup }).unwrap_or_else(|e| panic!("{e}: {:?}", e.diagnostics()))
     }
 
     pub fn open(&self) -> Workspace {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use expert_build::base::At;
 use expert_build::check::requires::{Summary, check};
 use expert_build::format::manifest::Manifest;
+use expert_build::ops::asked::Asked;
 use expert_build::spec::{Folder, Request, init, resolve, select};
-use expert_build::store::DiskFolder;
 
 use crate::tree::{Tree, told};
 
@@ -16,7 +16,7 @@ use crate::tree::{Tree, told};
 #[test]
 fn the_good_experts_of_the_fixtures() {
     let Some(fixtures) = crate::fixtures::dir() else { return };
-    let disk = DiskFolder::new(fixtures.join("experts"));
+    let disk = Asked::new(&fixtures.join("experts"));
     let text = init(&disk).unwrap_or_else(|e| panic!("{}", told(&e)));
     assert!(text.contains("members = [\"*\"]"), "{text}");
     assert!(told(&resolve(&disk, &Request::default()).unwrap_err()).contains("there are 8 below"));

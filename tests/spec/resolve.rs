@@ -117,7 +117,7 @@ fn nothing_is_needed_to_begin() {
     assert_eq!(repo.expertfile, None);
     let [expert] = &repo.experts[..] else { panic!() };
     assert_eq!((expert.label(), expert.manifest.value.as_str()), (".", "manifest.json"));
-    assert_eq!(expert.sign, Setting::built_in(Sign::Auto));
+    assert_eq!(*expert.sign, Setting::built_in(Sign::Auto));
     assert_eq!(expert.out_dir, None);
     // An Expertfile that says nothing changes nothing.
     assert_eq!(Tree::with("", &["."]).resolve().unwrap().experts, repo.experts);

@@ -64,6 +64,7 @@ mod tests {
             );
             assert!(seen.insert(code.name), "{} stands twice", code.name);
             assert!(!code.summary.ends_with('.') && code.explain.len() > 60, "{}", code.name);
+            assert_eq!(code.explain.matches("Example: ").count(), 1, "{} has no example", code.name);
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct Work {
     /// Work with N threads [default: the number of cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZero<u16>>,
-    /// Go on with other experts after a failure
+    /// Go on with other experts after a failure, as `check` always does
     #[arg(short, long)]
     pub keep_going: bool,
     /// Warnings are errors (`lints.preset = "strict"`)

@@ -46,6 +46,7 @@ pub(super) const VERIFY_MORE: &str = "\
 Examples:
   expert-build verify dist/*.expert
   expert-build verify sql.expert --key publisher.pub --require-signature
+  expert-build verify sql.expert --key model.pub     its OpenSSF model signature, sql.expert.sigstore.json
   expert-build verify sql.expert --json
 
 The exit code is 5 if a package is not whole, or not signed as asked.";
@@ -61,6 +62,7 @@ pub(super) const SIGN_MORE: &str = "\
 Examples:
   expert-build sign sql.expert --key publisher.pem
   expert-build sign sql.expert --key publisher.pem --publisher hivellm -o signed/sql.expert
+  expert-build sign dist/*.expert --key-env PUBLISHER_KEY     the PEM itself is in the variable, as in CI
   expert-build sign sql.expert --model-signing model.pem     sql.expert.sigstore.json, an OpenSSF model signature
 
 A model signature is over the files as they are unpacked, and `model_signing verify key FOLDER` takes it.
@@ -98,7 +100,7 @@ pub(super) fn value<V: Value>(text: &str) -> Result<V, String> {
 /// Whose signature counts.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Trust {
-    /// Trust this public key: a file, or ed25519:HEX; may be given more than once [default: those of `[trust]` in the Expertfile and the user's configuration]
+    /// Trust this public key: a file (Ed25519; P-256 for model signatures), or ed25519:HEX; may be given more than once [default: those of `[trust]` in the Expertfile and the user's configuration]
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
     /// An unsigned package is a failure
@@ -215,6 +217,9 @@ pub struct VerifyArgs {
     /// The package's provenance; by default `<package>.intoto.jsonl`, where there is one
     #[arg(long, value_name = "FILE")]
     pub provenance: Option<PathBuf>,
+    /// The OpenSSF model signature of its files; by default `<package>.sigstore.json`, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub model_signature: Option<PathBuf>,
     /// Whose signature counts.
     #[command(flatten)]
     pub trust: Trust,
@@ -257,13 +262,16 @@ pub struct SignArgs {
     #[arg(value_name = "PKG", required = true)]
     pub packages: Vec<PathBuf>,
     /// The private key: the signature goes into the package
-    #[arg(long, value_name = "FILE", required_unless_present = "model_signing")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["model_signing", "key_env"])]
     pub key: Option<PathBuf>,
+    /// The private key stands in this variable of the environment
+    #[arg(long, value_name = "VAR", conflicts_with = "key")]
+    pub key_env: Option<String>,
     /// A private P-256 key: an OpenSSF model signature goes beside the package, with the ending `.sigstore.json`
     #[arg(long, value_name = "FILE")]
     pub model_signing: Option<PathBuf>,
     /// Name this publisher [default: what the package says, else the manifest's author]
-    #[arg(long, value_name = "NAME", requires = "key")]
+    #[arg(long, value_name = "NAME")]
     pub publisher: Option<String>,
     /// Write the signed package here, or without --key the model signature [default: over the package itself, or beside it]
     #[arg(short, long, value_name = "FILE")]

@@ -80,11 +80,13 @@ impl Look {
         let path = self.path(found);
         let mut group = level.primary_title(printable(&found.message)).id(found.code.name).elements(None::<Origin<'_>>);
         let source = self.source(found);
-        let excerpt = source.as_deref().filter(|text| excerptable(text, &found.at));
-        match (excerpt, &found.at) {
-            (Some(text), At::Text { start, end, .. }) => {
-                let span = char_bounds(text, *start as usize, *end as usize);
-                let snippet = Snippet::source(text).annotation(AnnotationKind::Primary.span(span));
+        // What the finding was made from is the text that it speaks of; what is on the disk now may have changed since.
+        let same = found.source.is_some();
+        let excerpt = source.as_deref().and_then(|text| Excerpt::of(text, &found.at, same));
+        match (&excerpt, &found.at) {
+            (Some(Excerpt { lines, span }), At::Text { line, .. }) => {
+                let snippet = Snippet::source(*lines).line_start(*line as usize);
+                let snippet = snippet.annotation(AnnotationKind::Primary.span(span.clone()));
                 group = group.element(match path {
                     Some(path) => snippet.path(path),
                     None => snippet,
@@ -116,17 +118,29 @@ fn place<'a>(group: Group<'a>, path: Option<String>, at: &At) -> Group<'a> {
     }
 }
 
-/// Excerpts are for lines that fit on a screen: a manifest on one line of a megabyte is not shown.
-fn excerptable(text: &str, at: &At) -> bool {
-    let At::Text { start, end, .. } = at else { return false };
-    let span = char_bounds(text, *start as usize, *end as usize);
-    // A file that changed since is not what the finding speaks of.
-    if found_elsewhere(text, &span, at) {
-        return false;
+/// The lines of a text that a finding is about. Nothing else of the text is looked at: a file may have thousands of
+/// findings.
+struct Excerpt<'t> {
+    lines: &'t str,
+    /// The place of the finding in them.
+    span: std::ops::Range<usize>,
+}
+
+impl<'t> Excerpt<'t> {
+    /// Excerpts are for lines that fit on a screen: a manifest on one line of a megabyte is not shown. Nor is a text that
+    /// changed since it was found, unless it is known to be the `same`.
+    fn of(text: &'t str, at: &At, same: bool) -> Option<Self> {
+        let At::Text { start, end, .. } = at else { return None };
+        let span = char_bounds(text, *start as usize, *end as usize);
+        if !same && found_elsewhere(text, &span, at) {
+            return None;
+        }
+        let from = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
+        let lines = &text[from..to];
+        let shows = lines.len() < 2000 && !lines.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+        shows.then(|| Self { lines, span: span.start - from..span.end - from })
     }
-    let from = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let to = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
-    to - from < 2000 && !text[from..to].contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
 fn found_elsewhere(text: &str, span: &std::ops::Range<usize>, at: &At) -> bool {

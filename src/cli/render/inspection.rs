@@ -25,7 +25,8 @@ pub fn table(seen: &Inspection) -> String {
     row("capabilities", &seen.capabilities.join(", "));
     row("requires", &seen.requires.join(", "));
     for model in &seen.models {
-        let quantization = model.quantization.as_ref().map_or(String::new(), |how| format!(" ({how})"));
+        let quantization = model.quantization.as_ref().filter(|how| *how != "none");
+        let quantization = quantization.map_or(String::new(), |how| format!(" ({how})"));
         row("base model", &format!("{}{quantization}", model.name));
         for adapter in &model.adapters {
             row("  adapter", &self::adapter(adapter));
@@ -78,11 +79,14 @@ fn tensors(weights: &Weights, lines: &mut Vec<String>) {
         return;
     }
     let wide = |text: fn(&TensorInfo) -> usize| weights.tensors.iter().map(text).max().unwrap_or(0);
-    let name = wide(|tensor| tensor.name.chars().count()).max(4);
-    let shape = wide(|tensor| self::shape(tensor).len()).max(5);
+    let name = wide(|tensor| tensor.name.chars().count()).max(6);
+    let shape = wide(|tensor| self::shape(tensor).chars().count()).max(5);
+    let dtype = wide(|tensor| tensor.dtype.len()).max(5);
     let (min, max, mean) = ("min", "max", "mean");
-    lines
-        .push(paint(DIM, format!("  {:<name$}  dtype  {:<shape$}  {min:>11}  {max:>11}  {mean:>11}", "name", "shape")));
+    lines.push(paint(
+        DIM,
+        format!("  {:<name$}  {:<dtype$}  {:<shape$}  {min:>11}  {max:>11}  {mean:>11}", "name", "dtype", "shape"),
+    ));
     for tensor in &weights.tensors {
         let stats = tensor.stats.map_or(String::new(), |stats| {
             let mut text = format!("  {:>11.4e}  {:>11.4e}  {:>11.4e}", stats.min, stats.max, stats.mean);
@@ -92,7 +96,8 @@ fn tensors(weights: &Weights, lines: &mut Vec<String>) {
             text
         });
         let shape_text = self::shape(tensor);
-        lines.push(format!("  {:<name$}  {:<5}  {shape_text:<shape$}{stats}", printable(&tensor.name), tensor.dtype));
+        let called = if tensor.name.is_empty() { "(bare)".to_owned() } else { printable(&tensor.name) };
+        lines.push(format!("  {called:<name$}  {:<dtype$}  {shape_text:<shape$}{stats}", tensor.dtype));
     }
 }
 

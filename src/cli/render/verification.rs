@@ -3,7 +3,9 @@
 use crate::cli::out::{BOLD, GREEN, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::printable;
 use crate::cli::render::{bytes, count};
-use crate::ops::verify::{FileState, ProvenanceReport, Report, SignatureReport, SignatureState};
+use crate::ops::verify::{
+    FileState, ModelSignatureReport, ModelSignatureState, ProvenanceReport, Report, SignatureReport, SignatureState,
+};
 
 /// The report; with `all`, a line a file.
 pub fn report(report: &Report, all: bool) -> String {
@@ -32,6 +34,7 @@ pub fn report(report: &Report, all: bool) -> String {
         let with = if own { "the same key".to_owned() } else { key.to_string() };
         lines.push(format!("  provenance: built{builder} from {inputs}, signed with {with}"));
     }
+    lines.extend(report.model_signature.as_ref().and_then(model_signature).map(|line| format!("  {line}")));
     if all {
         for file in &report.files {
             let state = match file.state {
@@ -50,9 +53,29 @@ pub fn report(report: &Report, all: bool) -> String {
     lines.join("\n")
 }
 
+/// What a model signature that fits is worth; what does not fit is among the problems.
+fn model_signature(signature: &ModelSignatureReport) -> Option<String> {
+    let files = count(signature.files as u64, "file");
+    match signature.state {
+        ModelSignatureState::Trusted => {
+            let name = printable(signature.trusted_as.as_deref().unwrap_or_default());
+            let origin = printable(signature.trusted_by.as_deref().unwrap_or_default());
+            Some(format!("model signature of {files}: with the trusted key `{name}` ({origin})"))
+        }
+        ModelSignatureState::Unchecked => {
+            let with = signature.hint.as_ref().map_or("a certificate", |_| "a key");
+            let what = "no trusted P-256 key was named to check it with";
+            Some(format!("model signature of {files}, with {with}; {what}"))
+        }
+        ModelSignatureState::Untrusted | ModelSignatureState::Invalid => None,
+    }
+}
+
 fn files(report: &Report) -> String {
     let number = |state: FileState| report.files.iter().filter(|file| file.state == state).count();
-    let mut parts = vec![format!("{} as the manifest says", count(number(FileState::Good) as u64, "file"))];
+    let vouched = report.model_signature.as_ref().is_some_and(|signature| signature.vouches_for_all);
+    let who = if vouched && !report.native { "manifest and model signature say" } else { "the manifest says" };
+    let mut parts = vec![format!("{} as {who}", count(number(FileState::Good) as u64, "file"))];
     for (state, word) in [
         (FileState::Changed, "changed"),
         (FileState::Missing, "missing"),
@@ -76,6 +99,9 @@ pub fn signature(signature: &SignatureReport) -> String {
     };
     let partly = if signature.covers_manifest { "" } else { "; it does not cover the manifest" };
     match signature.state {
+        SignatureState::Unsigned if signature.key.is_some() => {
+            format!("not signed, though the manifest names {key}: the signature was taken out")
+        }
         SignatureState::Unsigned => "not signed".to_owned(),
         SignatureState::Valid => {
             format!("signed with {key}{by}{partly}; no trusted key was named to compare it with")

@@ -70,6 +70,16 @@ impl Collector {
         }
     }
 
+    /// Puts all of it into an order that does not depend on which thread was done first.
+    pub fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            let file = (&a.folder, &a.file).cmp(&(&b.folder, &b.file));
+            file.then_with(|| (&a.at, a.code.name, &a.message).cmp(&(&b.at, b.code.name, &b.message)))
+        });
+        self.packages.sort_by(|a, b| (&a.expert, &a.path).cmp(&(&b.expert, &b.path)));
+        self.failures.sort_by(|a, b| (&a.expert, &a.message).cmp(&(&b.expert, &b.message)));
+    }
+
     /// The number of findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|found| found.severity == severity).count()

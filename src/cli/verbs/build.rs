@@ -14,10 +14,11 @@ use crate::cli::render::human::{Human, Mode};
 use crate::cli::render::json::{self, Json};
 use crate::cli::report::{self, Collector, Reports};
 use crate::cli::settings::{self, Settings};
-use crate::ops::build::{Options, Report, build as run};
+use crate::ops::build::{Options, Report, build as run, nothing_to_do};
+use crate::ops::glance::{Glance, UpToDate};
 use crate::ops::lock::{Written, lock as write_lock};
 use crate::ops::timings::{Around, Timings};
-use crate::ops::workspace::{self, Workspace};
+use crate::ops::workspace::{self, Setup, Workspace};
 use crate::ops::{experts, fix, watch};
 
 /// `build`
@@ -41,7 +42,8 @@ pub fn build(args: &BuildArgs, reports: &[String], settings: &Settings) -> Resul
 /// `check`
 pub fn check(args: &CheckArgs, reports: &[String], settings: &Settings) -> Result<u8> {
     let flags = strict(&args.work);
-    let options = Options { check: true, ..options(&args.work) };
+    // Whoever asks what is wrong asks for all of it, as linters are asked.
+    let options = Options { check: true, keep_going: true, ..options(&args.work) };
     if args.fix {
         mend(args, &flags, settings)?;
     }
@@ -174,14 +176,30 @@ impl Run<'_> {
                 (error.exit_code(), Err(error))
             }
         };
-        if let Some(collector) = &collector {
+        if let Some(collector) = &mut collector {
+            collector.sort();
             reports.write(collector, code, &look)?;
         }
         Ok((code, outcome))
     }
 
+    /// What can be said before the repo is resolved. `None` where that would not be all that was asked for.
+    fn glance(&self, setup: &Setup, timings: &[PathBuf]) -> Option<Glance> {
+        let Options { force, check, locked, provenance, .. } = self.options;
+        let is_more = force || check || locked || provenance || self.lock || !timings.is_empty();
+        if is_more || !self.choice.selectors.is_empty() { None } else { Glance::at(setup, self.options.jobs) }
+    }
+
     fn work(&self, look: &mut Look, collector: Option<&mut Collector>, timings: &[PathBuf]) -> Result<(u8, Report)> {
-        let workspace = Workspace::open(self.settings.setup(self.flags))?;
+        let setup = self.settings.setup(self.flags);
+        let glance = self.glance(&setup, timings);
+        if let Some(glance) = &glance
+            && let Some(found) = glance.up_to_date
+        {
+            *look = look.clone().at(&glance.root);
+            return self.rest(look, collector, glance, found);
+        }
+        let workspace = Workspace::open_after(setup, glance)?;
         *look = look.clone().at(&workspace.root);
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
             .map_err(|error| self.verb_meant(error))?;
@@ -232,6 +250,24 @@ impl Run<'_> {
         }
         let answer = if mode == Mode::Plan { self.plan(&report, chosen.len())? } else { 0 };
         Ok((exit::gravest([report.exit_code(), answer]), report))
+    }
+
+    /// Nothing is to do: says so.
+    fn rest(
+        &self,
+        look: &Look,
+        collector: Option<&mut Collector>,
+        glance: &Glance,
+        found: UpToDate,
+    ) -> Result<(u8, Report)> {
+        let Settings { json, quiet, verbose, progress, .. } = *self.settings;
+        let (mut human, mut lines) = (Human::new(look, self.mode(), quiet, verbose, progress), Json::new(look));
+        let mut tee = Tee { shown: if json { &mut lines } else { &mut human }, collector, all: None };
+        let report = nothing_to_do(glance, found, &self.options, &mut tee);
+        drop(human);
+        lines.finish()?;
+        let answer = if self.mode() == Mode::Plan { self.plan(&report, found.experts)? } else { 0 };
+        Ok((answer, report))
     }
 
     /// Says what stands in the lock file now.

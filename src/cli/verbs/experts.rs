@@ -6,15 +6,17 @@ use crate::cli::out::{self, BOLD, paint};
 use crate::cli::render::diagnostic::printable;
 use crate::cli::render::{count, json};
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::opened;
+use crate::cli::verbs::{opened, opened_after};
 use crate::ops::affected::affected as affected_op;
 use crate::ops::experts::select;
+use crate::ops::glance::Glance;
 use crate::ops::graph::{self as graph_op, Format};
 use crate::ops::list::{Listed, Matrix, list};
 
 /// `ls`
 pub fn ls(args: &LsArgs, settings: &Settings) -> Result<u8> {
-    opened(settings, |workspace, _| {
+    let glance = Glance::at(&settings.setup(&[]), settings::cores());
+    opened_after(settings, glance, |workspace, _| {
         let chosen = select(workspace, &args.choice.selectors, settings::cores())?;
         let experts = list(workspace, &chosen, settings::cores())?;
         if settings.json || args.format == Plain::Json {
@@ -53,8 +55,9 @@ fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<()> 
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    out::answer(&paint(BOLD, line(&head.map(str::to_owned))))?;
-    rows.iter().try_for_each(|row| out::answer(&line(row)))
+    let head = paint(BOLD, line(&head.map(str::to_owned)));
+    // In one go: whoever reads it is called once.
+    out::answer(&std::iter::once(head).chain(rows.iter().map(|row| line(row))).collect::<Vec<_>>().join("\n"))
 }
 
 /// `graph`

@@ -13,12 +13,22 @@ pub mod state;
 use crate::base::Result;
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::Settings;
+use crate::ops::glance::Glance;
 use crate::ops::workspace::{self, Workspace};
 
 /// Opens the repo and acts on it. What fails is told with paths that fit the repo.
 fn opened(settings: &Settings, act: impl FnOnce(&Workspace, &Look) -> Result<u8>) -> Result<u8> {
+    opened_after(settings, None, act)
+}
+
+/// The same, after a glance at the repo.
+fn opened_after(
+    settings: &Settings,
+    glance: Option<Glance>,
+    act: impl FnOnce(&Workspace, &Look) -> Result<u8>,
+) -> Result<u8> {
     let mut look = Look::new(settings).at(&workspace::nearest(&settings.here));
-    let outcome = Workspace::open(settings.setup(&[])).and_then(|workspace| {
+    let outcome = Workspace::open_after(settings.setup(&[]), glance).and_then(|workspace| {
         look = look.clone().at(&workspace.root);
         act(&workspace, &look)
     });

@@ -12,11 +12,12 @@ use crate::cli::render::{bytes, count, difference, inspection, json, verificatio
 use crate::cli::settings::{self, Settings};
 use crate::cli::{exit, out};
 use crate::ops::diff as diff_op;
-use crate::ops::model_signature;
+use crate::ops::model_signature::{self, ENDING};
 use crate::ops::repro as repro_op;
+use crate::ops::trusted::{Trusted, trusted_key};
 use crate::ops::unpacked;
 use crate::ops::verify as verify_op;
-use crate::ops::verify::{Options, Trusted};
+use crate::ops::verify::Options;
 use crate::ops::workspace;
 use crate::ops::{
     Limits, Reading, cat as cat_op, extract as extract_op, inspect as inspect_op, keygen as keys, sign as sign_op,
@@ -43,9 +44,8 @@ impl Threads {
 impl Trust {
     /// A key that is named here counts instead of the lists: whoever names one asks about that one.
     pub(super) fn options(&self, limit: &Limit, settings: &Settings) -> Result<Options> {
-        let named = |key: &String| {
-            Ok(Trusted { key: keys::public_key(key)?, name: key.clone(), origin: "flag `--key`".to_owned() })
-        };
+        let named =
+            |key: &String| Ok(Trusted { key: trusted_key(key)?, name: key.clone(), origin: "flag `--key`".to_owned() });
         let trusted = match self.key.is_empty() {
             true => workspace::trusted(settings.setup(&[]))?,
             false => self.key.iter().map(named).collect::<Result<Vec<_>>>()?,
@@ -75,14 +75,24 @@ pub(super) fn each(packages: &[PathBuf], settings: &Settings, mut act: impl FnMu
 
 /// `verify`
 pub fn verify(args: &VerifyArgs, settings: &Settings) -> Result<u8> {
-    if args.provenance.is_some() && args.packages.len() > 1 {
-        return Err(Error::usage_help(
-            "one file of provenance cannot be about several packages",
-            "without `--provenance` each package's own is looked for beside it",
-        ));
+    for (flag, given, what) in [
+        ("--provenance", args.provenance.is_some(), "one file of provenance"),
+        ("--model-signature", args.model_signature.is_some(), "one model signature"),
+    ] {
+        if given && args.packages.len() > 1 {
+            return Err(Error::usage_help(
+                format!("{what} cannot be about several packages"),
+                format!("without `{flag}` each package's own is looked for beside it"),
+            ));
+        }
     }
     let trust = args.trust.options(&args.limit, settings)?;
-    let options = Options { provenance: args.provenance.clone(), jobs: args.threads.jobs(), ..trust };
+    let options = Options {
+        provenance: args.provenance.clone(),
+        model_signature: args.model_signature.clone(),
+        jobs: args.threads.jobs(),
+        ..trust
+    };
     each(&args.packages, settings, |package| {
         let report = verify_op::verify(package, &options)?;
         if args.json || settings.json {
@@ -248,7 +258,17 @@ pub fn sign(args: &SignArgs, settings: &Settings) -> Result<u8> {
             "without `--output` each is signed in its place",
         ));
     }
-    let key = args.key.as_deref().map(keys::private_key).transpose()?;
+    let key = match (&args.key, &args.key_env) {
+        (Some(file), _) => Some(keys::private_key(file)?),
+        (None, Some(name)) => match settings.env.get(name).filter(|value| !value.is_empty()) {
+            Some(value) => Some(keys::private_key_of(name, value)?),
+            None => return Err(Error::usage(format!("`{name}` is not set in the environment, or empty"))),
+        },
+        (None, None) => None,
+    };
+    if args.publisher.is_some() && key.is_none() {
+        return Err(Error::usage_help("a model signature names no publisher", "`--publisher` goes with `--key`"));
+    }
     let model_key = args.model_signing.as_deref().map(keys::model_key).transpose()?;
     each(&args.packages, settings, |package| {
         let limits = args.limit.limits();
@@ -261,7 +281,10 @@ pub fn sign(args: &SignArgs, settings: &Settings) -> Result<u8> {
                 output: args.output.as_deref(),
                 limits,
             };
-            tell_signed(&sign_op::sign(package, &options)?, settings)?;
+            let mut signed = sign_op::sign(package, &options)?;
+            // A model signature that is made anew is not gone.
+            signed.taken_away.retain(|gone| model_key.is_none() || !gone.to_string_lossy().ends_with(ENDING));
+            tell_signed(&signed, settings)?;
             // The model signature is of the package that was just signed.
             model = (args.output.as_deref().unwrap_or(package), None);
         }
@@ -288,8 +311,8 @@ fn tell_signed(signed: &sign_op::Signed, settings: &Settings) -> Result<()> {
         };
         let (files, path) = (count(signed.files as u64, "file"), signed.package.display());
         out::tell(&format!("signed {path}{by} ({}, {files}) with {}", bytes(signed.bytes), signed.key));
-        if signed.dropped_provenance {
-            out::tell(&format!("took away {path}.intoto.jsonl, which spoke of the package as it was"));
+        for gone in &signed.taken_away {
+            out::tell(&format!("took away {}, which spoke of the package as it was", gone.display()));
         }
     }
     Ok(())

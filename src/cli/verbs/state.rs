@@ -8,14 +8,22 @@ use crate::cli::out::{self, BOLD, DIM, GREEN, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::{Look, printable};
 use crate::cli::render::json;
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::opened;
+use crate::cli::verbs::{opened, opened_after};
 use crate::ops::experts;
+use crate::ops::glance::Glance;
 use crate::ops::status::{Standing, State, status as status_op};
 use crate::ops::why::{Run, Why, why as why_op};
 
 /// `status`
 pub fn status(args: &StatusArgs, settings: &Settings) -> Result<u8> {
-    opened(settings, |workspace, look| {
+    let is_all = args.choice.selectors.is_empty();
+    let glance = if is_all { Glance::at(&settings.setup(&[]), settings::cores()) } else { None };
+    let found = glance.as_ref().and_then(|glance| glance.up_to_date);
+    if let Some(found) = found.filter(|_| !settings.json && !settings.verbose) {
+        totals(found.experts, found.experts, settings);
+        return Ok(0);
+    }
+    opened_after(settings, glance, |workspace, look| {
         let chosen = experts::select(workspace, &args.choice.selectors, settings::cores())?;
         let status = status_op(workspace, &chosen, settings::cores())?;
         for standing in &status.experts {
@@ -27,11 +35,18 @@ pub fn status(args: &StatusArgs, settings: &Settings) -> Result<u8> {
         }
         if settings.json {
             json::answer(&Totals { fresh: status.fresh, due: status.due })?;
-        } else if !settings.quiet {
-            out::tell(&format!("{} of {} experts up to date", status.fresh, status.fresh + status.due));
+        } else {
+            totals(status.fresh, status.fresh + status.due, settings);
         }
         Ok(if args.exit_code { status.exit_code() } else { 0 })
     })
+}
+
+/// The last line of `status` for people.
+fn totals(fresh: usize, all: usize, settings: &Settings) {
+    if !settings.quiet {
+        out::tell(&format!("{fresh} of {all} experts up to date"));
+    }
 }
 
 /// The last line of `status` as JSON.

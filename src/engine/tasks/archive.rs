@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
+use crate::engine::beside;
 use crate::engine::files::FileSlot;
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
@@ -13,6 +14,7 @@ use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash, provenance};
+use crate::format::provenance::ENDING;
 use crate::spec::lock::Id;
 use crate::store::index::{Built, Seen};
 use crate::store::{ActionKey, Output, Stat, fs, output};
@@ -24,8 +26,8 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let manifest = open.survey.manifest.as_ref().ok_or_else(|| Error::Bug("archiving without a manifest".into()))?;
     let model = &manifest.base_models[open.survey.layouts[package].model];
     let target = job.target.output(manifest, model).map_err(|found| Error::Invalid(vec![*found]))?;
-    let (key, text) =
-        open.packages[package].key.get().cloned().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    let (key, text) = open.packages[package].key.get().ok_or_else(|| Error::Bug("a package without a key".into()))?;
+    let key = *key;
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
         Some(result) => match restore(result, job, open, (package, &target), context, scratch, &mut done)? {
@@ -42,16 +44,16 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     let (sha256, bytes, members) = match made {
         Some(made) => made,
         None => {
-            let work = Work { job, open, package, target: &target, text: &text, key };
+            let work = Work { job, open, package, target: &target, text, key };
             work.assemble(context, scratch, &mut done, began)?
         }
     };
-    let mut beside = vec![(side_path(&target), checksum(&target, sha256))];
+    let mut sides = vec![(beside::path(&target, beside::CHECKSUM), checksum(&target, sha256))];
     if context.provenance {
-        beside.push((provenance::path(&target), provenance::text(job, open, package, &target, sha256)?));
+        sides.push((beside::path(&target, ENDING), provenance::text(job, open, package, &target, sha256)?));
     }
-    beside.iter().try_for_each(|(path, text)| side_file(path, text))?;
-    remember(job, open, package, (&target, sha256, key), &beside)?;
+    sides.iter().try_for_each(|(path, text)| side_file(path, text))?;
+    remember(job, open, package, (&target, sha256, key), &sides)?;
     done.artifact = Some(Event::Artifact {
         expert: manifest.name.clone(),
         path: target.to_string_lossy().into_owned(),
@@ -114,7 +116,7 @@ fn restore(
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            put_in_place(output, done)?;
+            put_in_place(output, last(job, open, target, sha256), context, done)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
             Ok(true)
@@ -168,6 +170,12 @@ fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, con
     Ok(fs::sha256(target)? == sha256)
 }
 
+/// Is this what was built here last?
+fn last(job: &Job, open: &Open, target: &Path, sha256: Sha256) -> bool {
+    let path = output_path(job, target);
+    open.previous.outputs.iter().any(|output| output.is_package && output.seen.path == path && output.sha256 == sha256)
+}
+
 struct Work<'w> {
     job: &'w Job,
     open: &'w Open,
@@ -197,11 +205,10 @@ impl Work<'_> {
                         output.discard()?;
                         done.status = Status::Unchanged;
                     } else {
-                        put_in_place(output, done)?;
+                        put_in_place(output, last(self.job, self.open, self.target, sha256), context, done)?;
                         done.status = Status::Done;
                     }
-                    let members = self.members();
-                    self.keep(stretches, sha256, &members, context, began, done);
+                    let members = self.keep(stretches, sha256, self.members(), context, began, done);
                     return Ok((sha256, bytes, members));
                 }
                 Err(Unwritten::Lost(digest)) => {
@@ -224,10 +231,16 @@ impl Work<'_> {
         let target = &self.job.target;
         let layout = &self.open.survey.layouts[self.package];
         let composed = self.open.packages[self.package].manifest(target)?;
-        let mut packed = Vec::with_capacity(layout.members.len());
+        // A file that stands in no other place of the expert's packages is let go as soon as it is in this one.
+        let is_alone = self.open.packages.len() == 1 && self.open.files.len() == layout.members.len();
+        let mut assembler = Assembler::new(target.codec, target.mtime());
+        assembler.inline(&path("manifest.json")?, composed.text().as_bytes(), scratch);
+        let signature = signature_of(composed);
+        let mut signature = signature.as_deref().map(|text| (path("signature.sig"), text));
         for member in &layout.members {
             let slot = self.slot(&member.source)?;
-            if slot.stat.size <= crate::engine::survey::SMALL {
+            let size = slot.stat.size;
+            if size <= crate::engine::survey::SMALL {
                 hash::pack_small(slot, target.codec, context, scratch, done)?;
             } else {
                 let more = hash::big(slot, Some(target.codec), context, scratch)?;
@@ -237,25 +250,21 @@ impl Work<'_> {
                 done.saved_us += more.saved_us;
                 done.bytes_read += more.bytes_read;
             }
-            packed.push(slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?);
-        }
-        let mut assembler = Assembler::new(target.codec, target.mtime(), scratch);
-        assembler.inline(&path("manifest.json")?, composed.text().as_bytes());
-        let signature = signature_of(composed);
-        let mut signature = signature.as_deref().map(|text| (path("signature.sig"), text));
-        for (member, packed) in layout.members.iter().zip(&packed) {
+            let packed = slot.packed().ok_or_else(|| Error::Bug(format!("`{}` was not packed", member.source)))?;
             if signature.as_ref().is_some_and(|_| member.path.as_str() > "signature.sig")
                 && let Some((path, text)) = signature.take()
             {
-                assembler.inline(&path?, text.as_bytes());
+                assembler.inline(&path?, text.as_bytes(), scratch);
             }
-            let size = self.slot(&member.source)?.stat.size;
-            assembler.member(&member.path, size, packed);
+            assembler.member(&member.path, size, &packed, scratch);
+            if is_alone {
+                slot.let_go();
+            }
         }
         if let Some((path, text)) = signature {
-            assembler.inline(&path?, text.as_bytes());
+            assembler.inline(&path?, text.as_bytes(), scratch);
         }
-        Ok(assembler.finish())
+        Ok(assembler.finish(scratch))
     }
 
     fn slot(&self, source: &RelPath) -> Result<&FileSlot> {
@@ -278,16 +287,17 @@ impl Work<'_> {
         members
     }
 
-    /// Remembers the result. Of a signed package only what it was made of: what is signed is made where the key is.
+    /// Remembers the result, and gives the members back. Of a signed package only what it was made of is remembered: what is
+    /// signed is made where the key is.
     fn keep(
         &self,
         stretches: Stretches,
         sha256: Sha256,
-        members: &[Member],
+        members: Vec<Member>,
         context: &Context<'_>,
         began: std::time::Duration,
         done: &mut Done,
-    ) {
+    ) -> Vec<Member> {
         let bytes = stretches.len();
         let (pieces, inline) = match self.job.target.signer {
             Some(_) => Default::default(),
@@ -304,7 +314,7 @@ impl Work<'_> {
         let result = PackageResult {
             sha256,
             bytes,
-            members: members.to_vec(),
+            members,
             segments: stretches.segments,
             warnings: warnings.iter().map(KeptFinding::of).collect(),
             beside: compose::beside(self.job, self.open, self.package),
@@ -315,6 +325,7 @@ impl Work<'_> {
             inline,
         };
         context.keep(self.key, &result.encode(), done);
+        result.members
     }
 }
 
@@ -332,13 +343,25 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 const SIDE_FILE_TRIES: usize = 100;
 
 /// What lies beside the old package goes first: a crash leaves a package without a checksum, never one with a wrong one.
-fn put_in_place(output: Output, done: &mut Done) -> Result<()> {
+/// Of a package that is `known`, because it is what was built here last, all that was said stays true.
+fn put_in_place(output: Output, known: bool, context: &Context<'_>, done: &mut Done) -> Result<()> {
     if let Some(e) = output.unlocked() {
         let what = "files cannot be locked where packages go";
         done.notices.push(format!("{what}: {e}; temporary ones that a killed build leaves there stay for a day"));
     }
-    fs::remove(&side_path(output.target()))?;
-    fs::remove(&provenance::path(output.target()))?;
+    let target = output.target();
+    if known {
+        fs::remove(&beside::path(target, beside::CHECKSUM))?;
+    } else {
+        let provenance = beside::path(target, ENDING);
+        for gone in beside::take_away(target)? {
+            if !(context.provenance && gone == provenance) {
+                let what = format!("took away `{}`", gone.display());
+                done.notices
+                    .push(format!("{what}, which spoke of the package as it was; what it said is to be signed again"));
+            }
+        }
+    }
     output.commit().map(drop)
 }
 
@@ -356,13 +379,6 @@ fn side_file(path: &Path, text: &str) -> Result<()> {
     output::write(path, text.as_bytes())
 }
 
-/// Where the checksum of a package lies.
-pub fn side_path(target: &Path) -> std::path::PathBuf {
-    let mut path = target.as_os_str().to_owned();
-    path.push(".sha256");
-    path.into()
-}
-
 /// The output's path as the index keeps it: below the repo where it is (whose own path may be no UTF-8), else absolute.
 fn output_path(job: &Job, target: &Path) -> String {
     let depth = if job.target.key() == "." { 0 } else { job.target.key().split('/').count() };
@@ -375,11 +391,11 @@ fn remember(
     open: &Open,
     package: usize,
     (target, sha256, key): (&Path, Sha256, ActionKey),
-    beside: &[(PathBuf, String)],
+    sides: &[(PathBuf, String)],
 ) -> Result<()> {
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
-    let sides = beside.iter().map(|(path, text)| (path.as_path(), Some(text)));
+    let sides = sides.iter().map(|(path, text)| (path.as_path(), Some(text)));
     for (path, text) in [(target, None)].into_iter().chain(sides) {
         let mut stat = Stat::of(path);
         for _ in 0..SIDE_FILE_TRIES {

@@ -57,28 +57,27 @@ impl Stretches {
 }
 
 /// Builds the stretches of a package, member by member.
-pub struct Assembler<'s> {
+pub struct Assembler {
     codec: Codec,
     mtime: u64,
     assembly: Assembly,
     stretches: Stretches,
     /// Padding of the last member: it belongs to the segment of the next header.
     padding: usize,
-    scratch: &'s mut Scratch,
 }
 
-impl<'s> Assembler<'s> {
+impl Assembler {
     /// Begins a package.
-    pub fn new(codec: Codec, mtime: u64, scratch: &'s mut Scratch) -> Self {
+    pub fn new(codec: Codec, mtime: u64) -> Self {
         let assembly = Assembly::new(codec);
         let mut stretches = Stretches::default();
         stretches.push(&assembly.start());
-        Self { codec, mtime, assembly, stretches, padding: 0, scratch }
+        Self { codec, mtime, assembly, stretches, padding: 0 }
     }
 
     /// Adds a member.
-    pub fn member(&mut self, path: &RelPath, size: u64, packed: &Packed) {
-        self.glue(tar::header(path, size, self.mtime));
+    pub fn member(&mut self, path: &RelPath, size: u64, packed: &Packed, scratch: &mut Scratch) {
+        self.glue(&tar::header(path, size, self.mtime), scratch);
         match packed {
             Packed::Inline(bytes, segments) => {
                 self.segments(segments);
@@ -93,23 +92,23 @@ impl<'s> Assembler<'s> {
     }
 
     /// Adds a member whose bytes are here and shall not be cached by themselves.
-    pub fn inline(&mut self, path: &RelPath, content: &[u8]) {
-        let (packed, segments) = hash::pack_bytes(content, self.codec, self.scratch);
-        self.member(path, content.len() as u64, &Packed::Inline(packed, segments));
+    pub fn inline(&mut self, path: &RelPath, content: &[u8], scratch: &mut Scratch) {
+        let (packed, segments) = hash::pack_bytes(content, self.codec, scratch);
+        self.member(path, content.len() as u64, &Packed::Inline(packed, segments), scratch);
     }
 
     /// Ends the package.
-    pub fn finish(mut self) -> Stretches {
-        self.glue(tar::END.to_vec());
+    pub fn finish(mut self, scratch: &mut Scratch) -> Stretches {
+        self.glue(&tar::END, scratch);
         let end = self.assembly.finish();
         self.stretches.push(&end);
         self.stretches
     }
 
-    fn glue(&mut self, header: Vec<u8>) {
+    fn glue(&mut self, header: &[u8], scratch: &mut Scratch) {
         let mut bytes = vec![0; self.padding];
-        bytes.extend_from_slice(&header);
-        let (packed, segments) = hash::pack_bytes(&bytes, self.codec, self.scratch);
+        bytes.extend_from_slice(header);
+        let (packed, segments) = hash::pack_bytes(&bytes, self.codec, scratch);
         self.segments(&segments);
         self.stretches.push(&packed);
     }

@@ -87,7 +87,7 @@ impl Facts {
             Role::Other => {
                 let (mut file, stat) = slot.open()?;
                 let head =
-                    read_at(&file, 0, torch::HEAD.min(stat.size as usize), &slot.disk).map_err(|e| slot.blame(e))?;
+                    read_at(&file, 0, torch::HEAD.min(stat.size as usize), &slot.disk()).map_err(|e| slot.blame(e))?;
                 if torch::is_pickled(path, &head) {
                     found.extend(torch::read(&mut file, stat.size).err().map(|fault| unpickled(&fault, slot)));
                 }
@@ -108,7 +108,7 @@ impl Facts {
                     let mut scan = Scan::new(header);
                     scan.feed(0, bytes);
                     if let Ok(report) = scan.finish(header) {
-                        let _ = slot.scan.set(report);
+                        let _ = slot.scan.set(report.into());
                     }
                 }
                 self.weights(slot, header, found);
@@ -146,12 +146,12 @@ impl Facts {
 
     fn big_weights(&mut self, slot: &FileSlot, found: &mut Vec<Diagnostic>) -> Result<u64> {
         let (file, stat) = slot.open()?;
-        let head = read_at(&file, 0, 8, &slot.disk).map_err(|e| slot.blame(e))?;
+        let head = read_at(&file, 0, 8, &slot.disk()).map_err(|e| slot.blame(e))?;
         let mut read = 8;
         let header = match Header::len_needed(&head, stat.size) {
             Ok(needed) => {
                 read = needed as u64;
-                Header::parse(&read_at(&file, 0, needed, &slot.disk).map_err(|e| slot.blame(e))?, stat.size)
+                Header::parse(&read_at(&file, 0, needed, &slot.disk()).map_err(|e| slot.blame(e))?, stat.size)
             }
             Err(fault) => Err(fault),
         };

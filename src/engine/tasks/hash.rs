@@ -123,7 +123,7 @@ fn take_cached(
     slot.set_digest(digest)?;
     slot.set_sha256(result.sha256)?;
     if let Some(scan) = scan {
-        let _ = slot.scan.set(scan);
+        let _ = slot.scan.set(scan.into());
     }
     done.segments_reused += result.segments.len() as u64;
     done.bytes_saved += result.packed.size();
@@ -147,7 +147,7 @@ pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Sc
 fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
     let (file, stat) = slot.open()?;
     let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: &mut |_| Ok(()), sha256: false };
-    let passed = pass(&Source::File(&file, stat.size), &slot.disk, &mut sinks, context.pool, scratch)?;
+    let passed = pass(&Source::File(&file, stat.size), &slot.disk(), &mut sinks, context.pool, scratch)?;
     slot.unchanged(&file, passed.digest.size())?;
     done.bytes_read += stat.size;
     done.status = Status::Done;
@@ -190,7 +190,7 @@ fn whole_pass(
             packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
             sha256: true,
         };
-        pass(&source, &slot.disk, &mut sinks, context.pool, scratch)?
+        pass(&source, &slot.disk(), &mut sinks, context.pool, scratch)?
     };
     if let Some((file, stat)) = &opened {
         slot.unchanged(file, passed.digest.size())?;
@@ -208,7 +208,7 @@ fn whole_pass(
         done.segments_made += passed.segments.len() as u64;
     }
     if let Some(report) = report {
-        let _ = slot.scan.set(report);
+        let _ = slot.scan.set(report.into());
     }
     done.status = Status::Done;
     Ok(())
@@ -249,7 +249,7 @@ fn weights_header(slot: &FileSlot, source: &Source<'_>) -> Result<Option<Header>
     let read = |at: u64, count: usize| -> Result<Vec<u8>> {
         match source {
             Source::Memory(bytes) => Ok(bytes[at as usize..(at as usize + count).min(bytes.len())].to_vec()),
-            Source::File(file, _) => read_at(file, at, count, &slot.disk),
+            Source::File(file, _) => read_at(file, at, count, &slot.disk()),
         }
     };
     let length = source.len();
@@ -281,7 +281,7 @@ fn hint_key(slot: &FileSlot) -> Result<ActionKey> {
         None => {
             let (file, stat) = slot.open()?;
             for at in offsets {
-                hasher.update(&read_at(&file, at, SAMPLE.min(stat.size - at) as usize, &slot.disk)?);
+                hasher.update(&read_at(&file, at, SAMPLE.min(stat.size - at) as usize, &slot.disk())?);
             }
         }
     }
@@ -381,7 +381,7 @@ pub fn alone(slot: &FileSlot) -> Result<()> {
     let (mut blake, mut sha) = (blake3::Hasher::new(), sha2::Sha256::new());
     let mut buffer = vec![0; SEGMENT];
     loop {
-        let count = std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", &slot.disk, e))?;
+        let count = std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::io("read", slot.disk(), e))?;
         if count == 0 {
             break;
         }

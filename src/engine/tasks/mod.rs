@@ -36,7 +36,7 @@ pub struct Context<'a> {
     /// What must hold of a package before it is put in its place.
     pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
-    pub written: Mutex<BTreeSet<Digest>>,
+    pub written: Mutex<Latest>,
     /// Big JSON companions that were found good in this run, by content and file name, with the tokens that they speak of:
     /// experts of one base model share its tokenizer, and parsing it costs more than all else that is done with it.
     pub companions: Mutex<BTreeMap<(Digest, String), Option<u64>>>,
@@ -135,7 +135,33 @@ impl Context<'_> {
 
     /// Did this run write it?
     pub fn has_written(&self, digest: &Digest) -> bool {
-        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(digest)
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has(digest)
+    }
+}
+
+/// Blobs of late. Whatever nobody asked for while many others came is forgotten: it costs a second look.
+#[derive(Debug, Default)]
+pub struct Latest {
+    young: BTreeSet<Digest>,
+    old: BTreeSet<Digest>,
+}
+
+impl Latest {
+    /// So many come before those that came before them are forgotten.
+    const MANY: usize = 4096;
+
+    fn insert(&mut self, digest: Digest) {
+        if self.young.len() >= Self::MANY {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(digest);
+    }
+
+    fn has(&mut self, digest: &Digest) -> bool {
+        if self.old.remove(digest) {
+            self.insert(*digest);
+        }
+        self.young.contains(digest)
     }
 }
 
@@ -175,5 +201,22 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         self.flights.flying.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.key);
         self.flights.landed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Latest;
+    use crate::base::Digest;
+
+    #[test]
+    fn what_is_asked_for_again_and_again_is_not_forgotten() {
+        let digest = |i: usize| Digest::of(&i.to_le_bytes());
+        let mut latest = Latest::default();
+        (0..3 * Latest::MANY).for_each(|i| {
+            latest.insert(digest(i));
+            assert!(latest.has(&digest(i)) && latest.has(&digest(0)), "{i}");
+        });
+        assert!(!latest.has(&digest(1)) && latest.young.len() + latest.old.len() <= 2 * Latest::MANY);
     }
 }

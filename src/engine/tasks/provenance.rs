@@ -1,18 +1,11 @@
 //! The provenance of a package that stands in its place: what it was made of, signed with the key of the package.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::{Error, Result, Sha256};
 use crate::engine::job::{Job, Open};
-use crate::format::provenance::{ENDING, Provenance, envelope, statement};
-
-/// Where the provenance of a package lies.
-pub fn path(package: &Path) -> PathBuf {
-    let mut path = package.as_os_str().to_owned();
-    path.push(ENDING);
-    path.into()
-}
+use crate::format::provenance::{Provenance, envelope, statement};
 
 /// The text of that file. Nothing of this machine is in it, so it is the same wherever the package is.
 pub fn text(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha256) -> Result<String> {
@@ -25,7 +18,7 @@ pub fn text(job: &Job, open: &Open, package: usize, target: &Path, sha256: Sha25
         let sha256 = sha256.ok_or_else(|| Error::Bug(format!("`{}` was not hashed", member.source)))?;
         inputs.insert(member.source.to_string(), sha256);
     }
-    for (model, _, config) in &job.target.configs {
+    for (model, _, config) in job.target.configs.iter() {
         inputs.insert(format!("config of {model}"), Sha256::of(config));
     }
     let target_of = &job.target;

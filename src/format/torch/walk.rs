@@ -13,6 +13,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_VALUES: u64 = 1 << 20;
 /// Longest key of a tensor.
 const MAX_KEY: usize = 4096;
+/// Most bytes of a key that is no text but bytes.
+const MAX_BYTES: usize = 32;
 
 /// What the object is and holds.
 pub(super) struct Found {
@@ -154,16 +156,23 @@ fn numbers(heap: &Heap, span: Span) -> Vec<u64> {
     heap.values(span).iter().map(number).collect()
 }
 
-/// A key as Python's `str` shows it.
+/// A key as Python's `str` shows it. A file may name one long text as the key of a million things: no more of it is looked
+/// at than decides that it is too long.
 fn key_text(heap: &Heap, key: Value) -> String {
     match key {
-        Value::Text(_) => heap.text(key).unwrap_or_default().to_owned(),
+        Value::Text(span) => {
+            let bytes = heap.bytes(span);
+            String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_KEY + 1)]).into_owned()
+        }
         Value::Int(n) => n.to_string(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
         Value::None => "None".into(),
         Value::Float(x) => format!("{x:?}"),
-        Value::Bytes(span) => format!("b'{}'", shown(&String::from_utf8_lossy(heap.bytes(span)))),
+        Value::Bytes(span) => {
+            let bytes = heap.bytes(span);
+            format!("b'{}'", shown(&String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)])))
+        }
         Value::Tuple(span) => {
             let parts: Vec<String> = heap
                 .values(span)

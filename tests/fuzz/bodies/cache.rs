@@ -44,10 +44,13 @@ pub fn record(data: &[u8]) {
     }
 }
 
-/// Reads `data` as the index of a repo, and asks it all that is ever asked.
+/// Reads `data` as the end of an index, then as what a block of one holds (so many records, so many bytes of stats), and
+/// asks it all that is ever asked.
 pub fn index(data: &[u8]) {
-    let bytes = [data, Digest::of(data).hash()].concat();
-    let Some(index) = Index::parse(bytes) else { return };
+    Index::parse([data, Digest::of(data).hash()].concat());
+    let Some(([records, low, high], block)) = data.split_first_chunk() else { return };
+    let (stats, digests) = block.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(block.len()));
+    let Some(index) = Index::parse(Index::of_block(u32::from(*records), stats, digests)) else { return };
     let keys = ["", "e", "experts/sql", "\u{10ffff}"];
     for key in index.keys().chain(keys).take(1000) {
         let Some(record) = index.get(key) else { continue };
@@ -58,6 +61,7 @@ pub fn index(data: &[u8]) {
             assert!(path.len() <= 3 * data.len());
         }
         record.input(c"e/manifest.json");
+        record.stats().tells_of(key, "e/manifest.json");
         let whole = record.decode();
         let memo = record.memo();
         if let Some(whole) = &whole {

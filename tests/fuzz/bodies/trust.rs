@@ -1,6 +1,7 @@
 //! Keys, signatures and envelopes: any bytes are read or refused, and what is written again is read alike.
 
 use expert_build::base::{Digest, RelPath, Sha256};
+use expert_build::format::model_signing::{Bundle, ModelKey, ModelPublicKey};
 use expert_build::format::provenance;
 use expert_build::format::signature::{PrivateKey, PublicKey, Signature};
 
@@ -24,6 +25,15 @@ pub fn trust(data: &[u8]) {
         // The seeds have one envelope that this key has signed: what it signed is that and nothing else.
         assert!(!provenance::is_by(&envelope, &key) || envelope.statement == "{}");
         let _ = provenance::read(&envelope.statement);
+    }
+    if let Ok(bundle) = Bundle::read(text) {
+        // The same with the one bundle among them: it vouches for one file.
+        let own = ModelKey::from_seed(&[7; 32]).expect("a small scalar").public_pem();
+        let own = ModelPublicKey::read(own.as_bytes()).expect("its own form");
+        assert!(!bundle.is_by(&own) || (bundle.files.len() == 1 && bundle.ignored.is_empty()));
+    }
+    if let Ok(key) = ModelKey::read(data) {
+        assert!(ModelPublicKey::read(key.public_pem().as_bytes()).is_some());
     }
     if let Ok(signature) = text.parse::<Signature>() {
         assert!(!key.verifies(data, &signature));
