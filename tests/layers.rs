@@ -58,6 +58,39 @@ fn every_file_says_its_purpose_and_is_short_and_well_named() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// The threat table names tests that are there, one or more for each line.
+#[test]
+fn threats_have_their_tests() {
+    let table = std::fs::read_to_string(root().join("src/store/mod.rs")).unwrap();
+    let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("//! | ")).skip(2).collect();
+    assert!(lines.len() > 15, "the table is not found");
+    let faults: Vec<String> = lines.into_iter().flat_map(tests_of).collect();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// What is wrong with the tests that the last cell of a line names, as `name` in `path`.
+fn tests_of(line: &str) -> Vec<String> {
+    let cell = line.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+    let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    let (mut faults, mut names, mut found) = (Vec::new(), Vec::new(), 0);
+    for word in quoted {
+        if !word.ends_with(".rs") {
+            names.push(word);
+            continue;
+        }
+        let text = std::fs::read_to_string(root().join(word)).unwrap_or_default();
+        let is_test =
+            |name: &&str| text.split("#[test]").skip(1).any(|t| t.trim_start().starts_with(&format!("fn {name}()")));
+        let missing = names.iter().filter(|name| !is_test(name)).map(|name| format!("`{word}` has no test `{name}`"));
+        faults.extend(missing);
+        found += std::mem::take(&mut names).len();
+    }
+    if found == 0 {
+        faults.push(format!("no test is named: {line}"));
+    }
+    faults
+}
+
 /// A code that no test speaks of may never be found, and nobody would notice.
 #[test]
 fn every_code_has_a_test() {
@@ -88,6 +121,10 @@ fn every_code_has_a_test() {
 /// The rules themselves, on text that breaks each of them.
 #[test]
 fn the_rules_find_what_they_are_for() {
+    let here = |name: &str| tests_of(&format!("//! | a | b | c | `{name}` in `tests/layers.rs` over `x/y` |"));
+    assert_eq!(here("threats_have_their_tests"), Vec::<String>::new());
+    assert_eq!(here("tests_of"), ["`tests/layers.rs` has no test `tests_of`"]);
+    assert_eq!(tests_of("//! | a | b | `c` | d |"), ["no test is named: //! | a | b | `c` | d |"]);
     let found = |path: &str, text: &str| imports(path, text);
     assert_eq!(
         found("src/format/tar.rs", "use crate::base::Digest;\nuse crate::format::json;\n"),

@@ -109,8 +109,13 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
         unchanged,
         signature: report.signature,
     };
+    let checksum = Checksum { path: beside::path(&target, beside::CHECKSUM), text: format!("{sha256}  {title}\n") };
     if is_there(&target, sha256, options.force)? {
-        return Ok(pulled(verified(&target, &reference, &options.verify)?, 0, true));
+        let report = verified(&target, &reference, &options.verify)?;
+        // A run that was killed after the package came to its place did not do what follows.
+        checksum.complete()?;
+        Parts::forget(&options.folder, fetched.sha256);
+        return Ok(pulled(report, 0, true));
     }
     let config = config.ok_or_else(|| wrong(&"it has no `manifest.json`"))?;
     if let Some(what) = not_vouched(&mut registry, &reference, config, &options.verify)? {
@@ -150,10 +155,28 @@ pub fn pull(from: &str, options: &Options, observer: &mut dyn Observer) -> Resul
             return Err(error);
         }
     };
+    // A crash between the two leaves a package without a checksum file, never one with a wrong one.
     beside::take_away(&target)?;
     parts.place(&made, &target)?;
-    output::write(&beside::path(&target, beside::CHECKSUM), format!("{sha256}  {title}\n").as_bytes())?;
+    checksum.complete()?;
     Ok(pulled(report, received, false))
+}
+
+/// The file beside the package that tells its SHA-256.
+struct Checksum {
+    path: PathBuf,
+    text: String,
+}
+
+impl Checksum {
+    /// Writes it where it is not there, or is another's, and removes what killed runs began.
+    fn complete(&self) -> Result<()> {
+        output::tidy_beside(&self.path);
+        match fs::read(&self.path, self.text.len() as u64) {
+            Ok(Some((bytes, _))) if bytes == self.text.as_bytes() => Ok(()),
+            _ => output::write(&self.path, self.text.as_bytes()),
+        }
+    }
 }
 
 /// What speaks against a package by its manifest alone, so that nobody waits for gigabytes to be refused. Only what is

@@ -181,6 +181,13 @@ impl Output {
         self.finish(false)
     }
 
+    /// Takes it away, as what stands at its place is just as good. Dropping it would hide that the temporary has to stay:
+    /// then whoever is told of it has to come here again.
+    pub fn discard(self) -> Result<()> {
+        let Self { target, temporary, .. } = self;
+        temporary.close().map_err(|e| Error::io("remove a temporary file in", parent(&target), e))
+    }
+
     fn finish(mut self, sync: bool) -> Result<File> {
         let mut flusher = self.flusher.take();
         if !sync && let Some(flusher) = &mut flusher {
@@ -306,6 +313,19 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path().join("sub")).expect("dir").count(), 0);
         write(&path, b"whole").expect("write");
         assert_eq!(std::fs::read(&path).expect("read"), b"whole");
+    }
+
+    #[test]
+    fn whoever_cannot_take_a_temporary_away_says_so() {
+        let dir = tempfile::tempdir().expect("dir");
+        let begun = || Output::create(&dir.path().join("out")).expect("create");
+        begun().discard().expect("it can be removed");
+        let output = begun();
+        let there: Vec<_> = std::fs::read_dir(dir.path()).expect("dir").flatten().collect();
+        assert_eq!(there.len(), 1);
+        std::fs::remove_file(there[0].path()).expect("removed by somebody else");
+        let told = output.discard().expect_err("nothing is there to be removed").to_string();
+        assert!(told.starts_with("cannot remove a temporary file in"), "{told}");
     }
 
     #[test]

@@ -190,10 +190,7 @@ pub fn errors(ran: &Ran) -> usize {
     ran.stderr.lines().filter(|line| line.starts_with("error")).count()
 }
 
-/// The run ended in good order: no bug, and each failure is told once.
-///
-/// "One clear error" is one for each expert that failed: on a full disk, two experts that are at work at the same time
-/// both fail, each for a file of its own, and a run that told only one of them would hide what else is not built.
+/// The run ended in good order: no bug, and each failure is told once (what that means is said in `main.rs`).
 pub fn in_order(ran: &Ran, codes: &[i32]) -> Result<(), String> {
     let errors = errors(ran);
     if !codes.contains(&ran.code) || ran.stderr.contains("internal error") || ran.stderr.contains("panicked") {

@@ -1,7 +1,9 @@
 //! Every system call that touches a file fails once: no room, no permission, a disk that cannot read, names too long.
 
+use std::collections::BTreeMap;
+
 use crate::campaign::Campaign;
-use crate::ground::{errors, in_order, temporaries};
+use crate::ground::{errors, in_order};
 use crate::strace::{self, Fault, Struck};
 use crate::subject::{Build, Cache, Lock, Subject};
 use crate::subject_files::{Act, Keygen, OneFile, Package, ReadOnly};
@@ -19,19 +21,26 @@ fn ways(call: &str) -> &'static [&'static str] {
         "flock" => &["ENOLCK", "EOPNOTSUPP"],
         "unlink" | "unlinkat" | "utimensat" | "fchmod" => &["EACCES", "EROFS"],
         "statx" => &["EACCES", "EIO"],
+        "connect" => &["ECONNREFUSED", "ENETUNREACH", "ETIMEDOUT"],
+        "sendto" | "sendmsg" | "writev" => &["EPIPE", "ECONNRESET"],
+        "recvfrom" => &["ECONNRESET", "ETIMEDOUT"],
         _ => &["EIO"],
     }
 }
 
-fn inject(subject: &mut dyn Subject, short: usize, long: usize) {
-    let mut campaign = Campaign::new(subject.name());
-    subject.prepare(&mut campaign);
-    let counts = strace::calls(subject.space(), subject.arguments());
+/// Each way in which each call of a run may fail.
+pub fn faults(counts: &BTreeMap<&'static str, usize>) -> Vec<Fault> {
     let numbered = counts.iter().flat_map(|(call, count)| (1..=*count).map(move |number| (*call, number)));
     let each = |(call, number): (&'static str, usize)| {
         ways(call).iter().map(move |error| Fault { call, number, what: format!("error={error}") })
     };
-    let faults = numbered.flat_map(each).collect();
+    numbered.flat_map(each).collect()
+}
+
+pub fn inject(subject: &mut dyn Subject, short: usize, long: usize) {
+    let mut campaign = Campaign::new(subject.name());
+    subject.prepare(&mut campaign);
+    let faults = faults(&strace::calls(subject.space(), subject.arguments()));
     let mut failures = 0;
     for fault in campaign.some(faults, short, long) {
         subject.prepare(&mut campaign);
@@ -42,13 +51,13 @@ fn inject(subject: &mut dyn Subject, short: usize, long: usize) {
             continue;
         }
         failures += usize::from(struck.ran.code != 0);
-        campaign.case(&format!("{}: {call}", fault.shown()), outcome(subject, &fault, &struck));
+        campaign.case(&format!("{}: {call}", fault.shown()), outcome(subject, &struck));
     }
     eprintln!("errors, {}: {failures} runs failed", subject.name());
     campaign.finish();
 }
 
-fn outcome(subject: &mut dyn Subject, fault: &Fault, struck: &Struck) -> Result<(), String> {
+fn outcome(subject: &mut dyn Subject, struck: &Struck) -> Result<(), String> {
     in_order(&struck.ran, subject.codes())?;
     // strace counts the calls of each thread, so each may have met with its own.
     if errors(&struck.ran) > struck.times {
@@ -58,16 +67,7 @@ fn outcome(subject: &mut dyn Subject, fault: &Fault, struck: &Struck) -> Result<
     if struck.ran.code == 0 {
         subject.is_done()?;
     }
-    let recovered = subject.recovers();
-    if fault.call.starts_with("unlink") && recovered.as_ref().is_err_and(|fault| fault.starts_with("litter")) {
-        // A temporary that the system refused to remove stays until something is written into its folder again: to look
-        // for such files, a build that has nothing to do would have to list every folder. All else has recovered.
-        subject.prepare(&mut Campaign::new("unlink"));
-        let ran = subject.run();
-        let left = temporaries(&subject.space().path(""));
-        return if ran.code == 0 && left.is_empty() { Ok(()) } else { Err(format!("{left:?}: {}", ran.shown())) };
-    }
-    recovered
+    subject.recovers()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::campaign::{Campaign, scale};
 use crate::ground::{Ground, in_order};
-use crate::layer::{Layer, Op};
+use crate::layer::Layer;
 use crate::space::EXPERT_BUILD;
 
 const NOW: Duration = Duration::ZERO;
@@ -64,10 +64,6 @@ fn a_disk_that_fails_once() {
             let mut outcome = in_order(&ran, &[0, 3, 11]).and_then(|()| at.ground.is_whole());
             if ran.code == 0 {
                 outcome = outcome.and_then(|()| at.ground.is_built());
-            }
-            if op == Op::Unlink && outcome.is_ok() {
-                // What could not be removed goes when something is written into its folder again.
-                at.ground.space.run("build --force");
             }
             let outcome = outcome.and_then(|()| at.ground.recovers()).and_then(|()| at.ground.cache_is_tidy());
             campaign.case(&format!("{error} at {op:?} {number}"), outcome);

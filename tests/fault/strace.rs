@@ -1,12 +1,13 @@
 //! `Strace`: kills the program, or makes a call of it fail, at the n-th system call of a kind.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use crate::space::{EXPERT_BUILD, Ran, Space, tool};
 
-/// The system calls that touch files or start threads; those that the machine does not have are left out.
-pub const CALLS: [&str; 22] = [
+/// The system calls that touch files, and those that speak to another machine.
+pub const CALLS: [&str; 27] = [
     "openat",
     "read",
     "pread64",
@@ -29,6 +30,11 @@ pub const CALLS: [&str; 22] = [
     "fchmod",
     "statx",
     "getdents64",
+    "connect",
+    "sendto",
+    "sendmsg",
+    "writev",
+    "recvfrom",
 ];
 
 /// One fault: the call, which of them, and what happens to it (`signal=SIGKILL`, `error=ENOSPC`).
@@ -75,13 +81,24 @@ pub fn is_there() -> bool {
 /// How often a thread of this run makes each call, at most.
 pub fn calls(space: &Space, arguments: &[&str]) -> BTreeMap<&'static str, usize> {
     let log = space.outer("strace.log");
-    let trace = format!("trace={}", CALLS.join(","));
-    let log_text = log.display().to_string();
-    let mut all = vec!["-f", "-qq", "-o", &log_text, "-e", &trace, EXPERT_BUILD];
+    let all = watching(&log);
+    let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
     all.extend(arguments);
     space.run_as("strace", "", &all);
+    counted(&log)
+}
+
+/// The arguments of strace, up to the program's own, that write down all calls.
+pub fn watching(log: &Path) -> Vec<String> {
+    let trace = format!("trace={}", CALLS.join(","));
+    let log = log.display().to_string();
+    ["-f", "-qq", "-o", &log, "-e", &trace, EXPERT_BUILD].map(str::to_owned).to_vec()
+}
+
+/// How often a thread made each call, at most, as was written down.
+pub fn counted(log: &Path) -> BTreeMap<&'static str, usize> {
     let mut counts: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
-    for line in std::fs::read_to_string(&log).unwrap().lines() {
+    for line in std::fs::read_to_string(log).unwrap().lines() {
         let Some((thread, call)) = line.split_once(' ') else { continue };
         let name = call.trim_start().split('(').next().unwrap_or("");
         if let Some(name) = CALLS.iter().find(|known| **known == name) {
@@ -109,17 +126,28 @@ pub fn strike(space: &Space, arguments: &[&str], fault: &Fault) -> Struck {
 pub fn strike_logged(space: &Space, arguments: &[&str], fault: &Fault, log: &str) -> Struck {
     let log = space.outer(log);
     let _ = std::fs::remove_file(&log);
-    let log_text = log.display().to_string();
+    let all = striking(fault, &log);
+    let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
+    all.extend(arguments);
+    struck(space.run_as("strace", "", &all), &log)
+}
+
+/// The arguments of strace, up to the program's own, that bring this fault about.
+pub fn striking(fault: &Fault, log: &Path) -> Vec<String> {
+    let log = log.display().to_string();
     let trace = format!("trace={}", fault.call);
     let when = if fault.number == EVERY { "1+".to_owned() } else { fault.number.to_string() };
     let inject = format!("inject={}:{}:when={when}", fault.call, fault.what);
-    let mut all = vec!["-f", "-qq", "-y", "-o", &log_text, "-e", &trace, "-e", &inject];
+    let mut all = vec!["-f", "-qq", "-y", "-o", &log, "-e", &trace, "-e", &inject];
     // With the filter, only this call stops the program, which is faster; but then no signal is delivered.
     all.extend(fault.what.starts_with("error").then_some("--seccomp-bpf"));
     all.push(EXPERT_BUILD);
-    all.extend(arguments);
-    let ran = space.run_as("strace", "", &all);
-    let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// What became of a run, by its end and what was written down.
+pub fn struck(ran: Ran, log: &Path) -> Struck {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let call = match ran.code {
         KILLED => text.lines().rfind(|line| !line.contains("killed by SIGKILL")),
         _ => text.lines().find(|line| line.contains("(INJECTED)")),

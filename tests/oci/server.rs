@@ -13,7 +13,8 @@ const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPI
 /// A registry.
 pub struct Server {
     program: PathBuf,
-    folder: TempDir,
+    /// Its configuration, and below `storage` what it keeps.
+    pub folder: TempDir,
     pub port: u16,
     child: Option<Child>,
     is_tls: bool,

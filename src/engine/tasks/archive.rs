@@ -246,6 +246,7 @@ impl Work<'_> {
                     let bytes = stretches.len();
                     admit(self.job, self.open, self.package, (sha256, bytes), context, done)?;
                     if stands(self.job, self.open, self.target, sha256, bytes, context)? {
+                        output.discard()?;
                         done.status = Status::Unchanged;
                     } else {
                         put_in_place(output, last(self.job, self.open, self.target, sha256), context, done)?;

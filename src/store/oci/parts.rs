@@ -40,7 +40,7 @@ impl Parts {
     /// The folder in `dir` for what this manifest names; `dir` is made where it is missing.
     pub fn open(dir: &Path, manifest: Sha256) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|e| Error::io("create the folder", dir, e))?;
-        let folder = dir.join(format!("{PREFIX}{}", &manifest.hex()[..16]));
+        let folder = folder(dir, manifest);
         loop {
             match fs::DirBuilder::new().mode(0o700).create(&folder) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
@@ -124,11 +124,25 @@ impl Parts {
         Ok(())
     }
 
+    /// Takes away what a run left that was killed after the whole was at its place, unless another run is at work there.
+    pub fn forget(dir: &Path, manifest: Sha256) {
+        let is_there = fs::symlink_metadata(folder(dir, manifest)).is_ok_and(|meta| meta.is_dir());
+        // Litter is not worth an error.
+        if is_there && let Ok(parts) = Self::open(dir, manifest) {
+            parts.discard();
+        }
+    }
+
     /// Takes all of it away: there is nothing worth continuing.
     pub fn discard(self) {
         // Litter is not worth an error.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Where the parts of what this manifest names lie.
+fn folder(dir: &Path, manifest: Sha256) -> PathBuf {
+    dir.join(format!("{PREFIX}{}", &manifest.hex()[..16]))
 }
 
 impl Part {
