@@ -95,8 +95,11 @@ pub fn build(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
-    build_each(workspace, chosen, options, cancel, observer, &mut |_, _| Ok(()))
+    build_each(workspace, chosen, options, cancel, observer, None)
 }
+
+/// Sees an expert that is finished.
+pub(crate) type Each<'e> = &'e mut dyn FnMut(&Job, &Open) -> Result<()>;
 
 /// The same; `each` sees every expert that is finished while all that is held of it is there.
 pub(crate) fn build_each(
@@ -105,7 +108,7 @@ pub(crate) fn build_each(
     options: &Options,
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
-    each: &mut dyn FnMut(&Job, &Open) -> Result<()>,
+    mut each: Option<Each<'_>>,
 ) -> Result<Report> {
     let started = now();
     let targets = workspace.targets(chosen)?;
@@ -223,6 +226,7 @@ pub(crate) fn build_each(
     let context = Context {
         cache: &workspace.cache,
         remote: link,
+        gives: each.is_some() || link.is_some_and(|link| link.writes()),
         pool: &pool,
         force: options.force,
         provenance: options.provenance,
@@ -240,7 +244,9 @@ pub(crate) fn build_each(
         let found = open.findings(&job.target);
         let warnings = found.iter().filter(|found| found.severity == Severity::Warning).count();
         let memo = Memo { warnings, ..Memo::of(&open.survey) };
-        each(job, &open)?;
+        if let Some(each) = &mut each {
+            each(job, &open)?;
+        }
         if let Some(link) = link {
             give(job, &open, link, &|| pool.is_cancelled())?;
         }

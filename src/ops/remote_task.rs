@@ -47,7 +47,7 @@ pub fn remote_task(
             let workspace = Workspace::given(setup(&directory, epoch), &directory.join(EXPERT), &expertfile)?;
             let options = Options { jobs: threads, whole: true, ..Options::default() };
             let left = |open: &Open| leave(&directory, &workspace, open, packages);
-            build_each(&workspace, &[0], &options, cancel, observer, &mut |_, open| left(open))
+            build_each(&workspace, &[0], &options, cancel, observer, Some(&mut |_, open| left(open)))
         }
         Make::File { compression, level } => file(&directory, compression, level).map(|()| Report::default()),
     }

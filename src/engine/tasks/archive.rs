@@ -314,7 +314,7 @@ impl Work<'_> {
                 assembler.inline(&path?, text.as_bytes(), scratch);
             }
             assembler.member(&member.path, size, &packed, scratch);
-            if is_alone {
+            if is_alone && !context.gives {
                 slot.let_go();
             }
         }

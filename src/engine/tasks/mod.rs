@@ -26,6 +26,8 @@ pub struct Context<'a> {
     pub cache: &'a dyn Cache,
     /// Another machine that keeps results, where there is one.
     pub remote: Option<&'a Arc<Link>>,
+    /// Are packed bytes wanted after their package is written, to be given to others?
+    pub gives: bool,
     /// The threads.
     pub pool: &'a Pool<'a>,
     /// Take nothing from the cache, write every output.
