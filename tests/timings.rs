@@ -59,6 +59,10 @@ fn end(took_ms: u64) -> Event {
         not_repeated: 0,
         cache_hits: 3,
         cache_misses: 1,
+        left_there: 0,
+        bytes_saved: 0,
+        saved_ms: 0,
+        remote: None,
         took_ms,
     }
 }

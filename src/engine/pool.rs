@@ -195,7 +195,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let pool = Pool::with_away(2, 6, &cancel);
         let (working, away, most_away, done) = <(AtomicUsize, AtomicUsize, AtomicUsize, AtomicUsize)>::default();
-        pool.add([0..TASKS]);
+        pool.add(std::iter::once(0..TASKS));
         let enter = || {
             let now = working.fetch_add(1, Ordering::SeqCst) + 1;
             assert!(now <= 2, "{now} threads work at once");

@@ -400,7 +400,7 @@ fn the_page_on_costs_is_true() {
     // Its own local cache has the big files: they are neither asked for nor fetched, and told once more.
     assert_eq!(cost(&first).0, 10 * (1 + 4 + 2), "the README changed");
     let third = Space::with(&experts);
-    third.copy(&first.path("Expertfile.toml").parent().unwrap().to_path_buf(), "");
+    third.copy(first.path("Expertfile.toml").parent().unwrap(), "");
     third.outputs().iter().for_each(|(path, _)| third.remove(path));
     for number in 1..=10 {
         third.write(&format!("experts/e{number}/README.md"), "# Changed again\n");

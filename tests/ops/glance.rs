@@ -204,10 +204,9 @@ fn an_expertfile_above() {
 /// What a run would warn of, or refuse, it warns of again and again.
 #[test]
 fn who_has_something_to_say_goes_the_long_way() {
-    for expertfile in [
-        format!("{MEMBERS}[defaults]\nbudget = \"1MiB\"\n"),
-        format!("{MEMBERS}[cache]\ndir = \"elsewhere\"\n"),
-    ] {
+    for expertfile in
+        [format!("{MEMBERS}[defaults]\nbudget = \"1MiB\"\n"), format!("{MEMBERS}[cache]\ndir = \"elsewhere\"\n")]
+    {
         let space = Space::new(&expertfile);
         space.expert("experts/a", "a", 1, &[]);
         space.build();

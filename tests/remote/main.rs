@@ -16,7 +16,6 @@ mod expert;
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod space;
 #[path = "../torch_maker/mod.rs"]
-#[allow(dead_code, reason = "shared with tests/torch.rs")]
 mod torch_maker;
 
 mod batches;
