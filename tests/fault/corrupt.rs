@@ -46,7 +46,7 @@ fn the_index_and_the_cache() {
         whole.insert(path, bytes);
     }
     assert!(whole.keys().any(|path| path.ends_with("/index")) && whole.keys().any(|path| path.contains("/blobs/")));
-    for (number, (path, damage)) in campaign.sample(cases, 110).into_iter().enumerate() {
+    for (number, (path, damage)) in campaign.sample(cases, 60).into_iter().enumerate() {
         // The cache as it was, but for the damage.
         ground.drop_cache();
         for (path, bytes) in &whole {

@@ -66,8 +66,8 @@ pub fn kill(subject: &mut dyn Subject, landed: usize) {
 
 #[test]
 fn builds() {
-    kill(&mut Build::new("build", "", 40 << 10), scale(14, 600));
-    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_500_000), scale(7, 250));
+    kill(&mut Build::new("build", "", 40 << 10), scale(12, 600));
+    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_100_000), scale(4, 250));
     kill(&mut Build::new("build of 20 MiB", "", 20 << 20), scale(0, 50));
 }
 
