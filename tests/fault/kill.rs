@@ -22,9 +22,9 @@ fn lands(mut child: Child) -> bool {
     child.wait().unwrap().signal() == Some(SIGKILL) && name.trim_end() == "expert-build"
 }
 
-/// How long it lives when nobody kills it: the median of five runs.
+/// How long it lives when nobody kills it: the median of three runs.
 fn life(campaign: &mut Campaign, subject: &mut dyn Subject) -> Duration {
-    let mut times: Vec<Duration> = (0..5)
+    let mut times: Vec<Duration> = (0..3)
         .map(|_| {
             subject.prepare(campaign);
             let began = Instant::now();
@@ -33,7 +33,7 @@ fn life(campaign: &mut Campaign, subject: &mut dyn Subject) -> Duration {
         })
         .collect();
     times.sort();
-    times[2]
+    times[1]
 }
 
 /// Kills it until so many kills have landed, each at a random moment of its life.
@@ -66,8 +66,8 @@ pub fn kill(subject: &mut dyn Subject, landed: usize) {
 
 #[test]
 fn builds() {
-    kill(&mut Build::new("build", "", 40 << 10), scale(14, 600));
-    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_500_000), scale(7, 250));
+    kill(&mut Build::new("build", "", 40 << 10), scale(12, 600));
+    kill(&mut Build::new("build into one folder", "out-dir = \"dist\"\n", 1_100_000), scale(4, 250));
     kill(&mut Build::new("build of 20 MiB", "", 20 << 20), scale(0, 50));
 }
 

@@ -76,7 +76,7 @@ fn many(optimised: usize, otherwise: usize) -> usize {
 #[test]
 fn very_many_experts() {
     let mut campaign = Campaign::new("load, experts");
-    let large = scale(1_000, many(100_000, 10_000));
+    let large = scale(600, many(100_000, 10_000));
     grows(&mut campaign, "experts", [large / 5, large], 4 << 10, &|count| {
         let experts: Vec<Expert> = (0..count).map(|i| Expert::lora(&format!("e{i:06}"))).collect();
         Space::with(&experts)
