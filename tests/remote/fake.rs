@@ -407,6 +407,29 @@ impl ByteStream for Service {
     }
 
     async fn write(&self, request: Request<Streaming<WriteRequest>>) -> Answer<WriteResponse> {
+        let mut watched = Watched { kept: &self.kept, answered: false };
+        let answer = self.take(request).await;
+        watched.answered = true;
+        answer
+    }
+
+    async fn query_write_status(&self, request: Request<QueryWriteStatusRequest>) -> Answer<QueryWriteStatusResponse> {
+        self.begin("QueryWriteStatus", &request, "").await?;
+        if !self.behaviour.resumes {
+            return Err(Status::unimplemented(""));
+        }
+        let kept = self.kept.lock().unwrap();
+        let partial = kept.partial.get(&request.get_ref().resource_name);
+        let partial = partial.ok_or_else(|| Status::not_found("no such upload"))?;
+        Ok(Response::new(QueryWriteStatusResponse {
+            committed_size: i64::try_from(partial.len()).unwrap(),
+            complete: false,
+        }))
+    }
+}
+
+impl Service {
+    async fn take(&self, request: Request<Streaming<WriteRequest>>) -> Answer<WriteResponse> {
         self.begin("Write", &request, "").await?;
         let nth = self.kept.lock().unwrap().calls.iter().filter(|call| *call == "Write").count();
         let mut pieces = request.into_inner();
@@ -461,19 +484,19 @@ impl ByteStream for Service {
             }
         }
     }
+}
 
-    async fn query_write_status(&self, request: Request<QueryWriteStatusRequest>) -> Answer<QueryWriteStatusResponse> {
-        self.begin("QueryWriteStatus", &request, "").await?;
-        if !self.behaviour.resumes {
-            return Err(Status::unimplemented(""));
+/// A stream that the client breaks off: the service then never comes to its answer.
+struct Watched<'k> {
+    kept: &'k Mutex<Kept>,
+    answered: bool,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.kept.lock().unwrap().unfinished.push("broken".into());
         }
-        let kept = self.kept.lock().unwrap();
-        let partial = kept.partial.get(&request.get_ref().resource_name);
-        let partial = partial.ok_or_else(|| Status::not_found("no such upload"))?;
-        Ok(Response::new(QueryWriteStatusResponse {
-            committed_size: i64::try_from(partial.len()).unwrap(),
-            complete: false,
-        }))
     }
 }
 
