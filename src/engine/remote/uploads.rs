@@ -1,7 +1,7 @@
 //! `Uploads`: results on their way to another machine, sent beside the build and waited for at its end.
 //!
 //! What is queued holds records alone; packed bytes are read from the local cache when they are sent. The queue holds at
-//! most [`ROOM`] bytes: whoever adds to a full one waits. Outputs go first, then the action's own messages, then the result,
+//! most `ROOM` bytes: whoever adds to a full one waits. Outputs go first, then the action's own messages, then the result,
 //! so that a result never speaks of what is not there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
