@@ -135,9 +135,9 @@ impl Counters {
             let before = fs::read(&path, LIMIT).ok().flatten().map(|(bytes, _)| sum(&bytes)).unwrap_or_default();
             let mut text = serde_json::to_vec(&before.plus(this)).expect("counters are plain data");
             text.push(b'\n');
-            let mut output = Output::create(&path)?;
+            let mut output = Output::create_unsynced(&path)?;
             output.write(&text)?;
-            return output.commit_unsynced().map(drop);
+            return output.commit().map(drop);
         }
         Ok(())
     }

@@ -106,10 +106,10 @@ impl Cache for LocalCache {
 
     fn put_result(&self, key: ActionKey, record: &[u8]) -> Result<()> {
         self.tag();
-        let mut output = Output::create(&self.result_path(key))?;
+        let mut output = Output::create_unsynced(&self.result_path(key))?;
         output.write(record)?;
         output.write(blake3::hash(record).as_bytes())?;
-        output.commit_unsynced().map(drop)
+        output.commit().map(drop)
     }
 
     fn blob(&self, digest: &Digest) -> Result<Option<File>> {
@@ -130,7 +130,7 @@ impl Cache for LocalCache {
 
     fn new_blob(&self, size_hint: u64) -> Result<Box<dyn BlobWriter>> {
         self.tag();
-        let output = Output::create(&self.root.join("v1/blobs/new"))?;
+        let output = Output::create_unsynced(&self.root.join("v1/blobs/new"))?;
         output.reserve(size_hint)?;
         Ok(Box::new(LocalBlob { cache: self.clone(), output, length: 0 }))
     }
@@ -179,7 +179,7 @@ impl BlobWriter for LocalBlob {
             return Err(Error::Bug(format!("a blob of {} bytes was to be kept as {digest}", self.length)));
         }
         let target = self.cache.blob_path(&digest);
-        let mut file = self.output.commit_unsynced_at(&target)?;
+        let mut file = self.output.commit_at(&target)?;
         file.rewind().map_err(|e| Error::io("read", &target, e))?;
         Ok(file)
     }

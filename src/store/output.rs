@@ -40,6 +40,8 @@ pub fn prefix() -> &'static str {
 pub struct Output {
     target: PathBuf,
     temporary: tempfile::NamedTempFile,
+    /// Must it be on the disk before it is in its place?
+    synced: bool,
     flusher: Option<Flusher>,
     /// Bytes written since the flusher was last told.
     unflushed: u64,
@@ -89,8 +91,18 @@ impl Drop for Flusher {
 }
 
 impl Output {
-    /// Begins the file at `target`, making its folder where it is missing.
+    /// Begins the file at `target`, making its folder where it is missing. It is on the disk before it is in its place.
     pub fn create(target: &Path) -> Result<Self> {
+        Self::begin(target, true)
+    }
+
+    /// The same, and nobody waits for the disk or hurries it: for the cache, whose loss costs only time and whose every
+    /// reading is checked.
+    pub fn create_unsynced(target: &Path) -> Result<Self> {
+        Self::begin(target, false)
+    }
+
+    fn begin(target: &Path, synced: bool) -> Result<Self> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
         loop {
@@ -104,7 +116,7 @@ impl Output {
                 Ok(true) => None,
                 Err(e) => Some(e),
             };
-            return Ok(Self { target: target.to_path_buf(), temporary, flusher: None, unflushed: 0, unlocked });
+            return Ok(Self { target: target.to_path_buf(), temporary, synced, flusher: None, unflushed: 0, unlocked });
         }
     }
 
@@ -141,7 +153,7 @@ impl Output {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))?;
         self.unflushed += bytes.len() as u64;
-        if self.unflushed >= FLUSH {
+        if self.synced && self.unflushed >= FLUSH {
             self.unflushed = 0;
             if self.flusher.is_none() {
                 self.flusher = Flusher::start(self.temporary.as_file());
@@ -159,26 +171,15 @@ impl Output {
         }
     }
 
-    /// Syncs it and puts it in its place, over whatever is there.
-    pub fn commit(self) -> Result<File> {
-        self.finish(true)
-    }
-
-    /// Puts it in its place without waiting for the disk: for the cache, whose loss costs only time and whose every
-    /// reading is checked.
-    pub fn commit_unsynced(self) -> Result<File> {
-        self.finish(false)
-    }
-
     /// The same, at a place that was not known when the file was begun (on the same file system).
-    pub fn commit_unsynced_at(mut self, target: &Path) -> Result<File> {
+    pub fn commit_at(mut self, target: &Path) -> Result<File> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
         self.target = target.to_path_buf();
         // Room that was reserved and not used goes back.
         let length = self.file().metadata().map_err(|e| Error::io("read", target, e))?.len();
         self.file().set_len(length).map_err(|e| Error::io("write", target, e))?;
-        self.finish(false)
+        self.commit()
     }
 
     /// Takes it away, as what stands at its place is just as good. Dropping it would hide that the temporary has to stay:
@@ -188,15 +189,11 @@ impl Output {
         temporary.close().map_err(|e| Error::io("remove a temporary file in", parent(&target), e))
     }
 
-    fn finish(mut self, sync: bool) -> Result<File> {
-        let mut flusher = self.flusher.take();
-        if !sync && let Some(flusher) = &mut flusher {
-            // Nobody waits for the disk: the thread ends by itself.
-            flusher.thread = None;
-        }
-        let target = self.target;
+    /// Puts it in its place, over whatever is there.
+    pub fn commit(mut self) -> Result<File> {
+        let (target, sync) = (self.target, self.synced);
         if sync {
-            drop(flusher);
+            drop(self.flusher.take());
             self.temporary.as_file().sync_all().map_err(|e| Error::io("sync", &target, e))?;
         }
         if fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
@@ -367,7 +364,7 @@ mod tests {
                 }
             });
             let outcome: Result<Vec<()>, _> = (0..3000)
-                .map(|i| Output::create(&dir.path().join(format!("{}", i % 7)))?.commit_unsynced().map(drop))
+                .map(|i| Output::create_unsynced(&dir.path().join(format!("{}", i % 7)))?.commit().map(drop))
                 .collect();
             done.store(true, std::sync::atomic::Ordering::Relaxed);
             outcome.expect("no writer lost its temporary");

@@ -8,7 +8,7 @@ place), and prints a table: wall seconds, CPU seconds (user + system of all proc
 process, bytes of output. Peers come from Debian: pigz, isal (igzip), zstd, ninja-build, coreutils, openssl; one that
 is absent is said and left out. Not part of CI: timings never decide whether a build passes.
 """
-import argparse, glob, os, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, glob, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -93,6 +93,71 @@ def ninja(folder, root, inputs, edge_for_each):
     return ["ninja", "-C", folder]
 
 
+def upcast(root):
+    """Makes the weights of every expert below here 32-bit floats that hold the 16-bit ones they were."""
+    for path in glob.glob(os.path.join(root, "expert-*", "adapter_model.safetensors")):
+        with open(path, "rb") as f:
+            size = int.from_bytes(f.read(8), "little")
+            header, data = json.loads(f.read(size)), f.read()
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                tensor["dtype"], tensor["data_offsets"] = "F32", [2 * at for at in tensor["data_offsets"]]
+        wide = bytearray(2 * len(data))
+        wide[2::4], wide[3::4] = data[0::2], data[1::2]
+        text = json.dumps(header).encode()
+        with open(path, "wb") as f:
+            f.write(len(text).to_bytes(8, "little") + text + wide)
+        manifest = os.path.join(os.path.dirname(path), "manifest.json")
+        with open(manifest) as f:
+            old = f.read()
+        with open(manifest, "w") as f:
+            f.write(old.replace(str(size + 8 + len(data)), str(len(text) + 8 + len(wide))))
+
+
+def sizes(workload, ours, work):
+    """Bytes of whole packages against what gzip and zstd make of the same tar, by kind of data."""
+    kinds = (("bf16", ["--dtype", "bf16", "--size-mib", "64"]), ("f16", ["--dtype", "f16", "--size-mib", "64"]),
+             ("f32", ["--dtype", "f32", "--size-mib", "64"]), ("upcast", ["--dtype", "bf16", "--size-mib", "32"]),
+             ("tokenizer", ["--size-mib", "0.05", "--tokenizer-mib", "11"]),
+             ("mixed", ["--dtype", "bf16", "--size-mib", "32", "--tokenizer-mib", "11", "--soft-prompts", "4"]))
+    print("\n| data | package | bytes | peer | its bytes | ours ÷ peer |\n|---|---|---|---|---|---|")
+    for kind, args in kinds:
+        fresh = not os.path.isdir(os.path.join(work, "sizes-" + kind))
+        root = workload("sizes-" + kind, "--experts", "1", *args)
+        if fresh and kind == "upcast":
+            upcast(root)
+        for compression, level, unpack, peer in (
+                ("gzip", None, "gzip -dc", "gzip -6 -n"), ("gzip", 9, "gzip -dc", "gzip -6 -n"), ("gzip", 9, "gzip -dc", "gzip -9 -n"),
+                ("zstd", None, "zstd -dcq", "zstd -3 -q"), ("zstd", 19, "zstd -dcq", "zstd -3 -q"), ("zstd", 19, "zstd -dcq", "zstd -19 -q")):
+            flags = ["--compression", compression] + (["--level", str(level)] if level else [])
+            side = ours(root, args=flags)
+            side.once()
+            package = glob.glob(side.output)[0]
+            out = subprocess.run("set -o pipefail; %s < '%s' | %s | wc -c" % (unpack, package, peer), shell=True, executable="/bin/bash", check=True, capture_output=True)
+            its = int(out.stdout)
+            print("| %s | %s | %s | %s | %s | %.4f |" % (kind, " ".join(flags), "{:,}".format(side.bytes), peer, "{:,}".format(its), side.bytes / its), flush=True)
+
+
+def parts(ours, source, package, pairs):
+    """CPU of a whole cold build against its unavoidable parts, each measured alone: SHA-256 of the input and of the output,
+    and the entropy coding of the input by this program's own coder, in memory, as criterion times it."""
+    out = subprocess.run(["cargo", "bench", "--locked", "--bench", "codec", "--", "pack gzip/bf16"], cwd=REPO, check=True, capture_output=True, text=True).stdout
+    middle = re.search(r"thrpt:\s+\[\S+ \S+ ([\d.]+) (\S+) ", out)
+    rate = float(middle.group(1)) * {"MiB/s": 2**20, "GiB/s": 2**30}[middle.group(2)]
+    coding = os.path.getsize(source) / rate
+    hash_in, hash_out = (Side("openssl", ["openssl", "dgst", "-sha256", path], REPO) for path in (source, None))
+    ours.once(False)
+    hash_out.command = ["openssl", "dgst", "-sha256", glob.glob(package)[0]]
+    for _ in range(pairs):
+        ours.once()
+        for side in (hash_in, hash_out):
+            side.command[-1] = source if side is hash_in else glob.glob(package)[0]
+            side.once()
+    sum_ = hash_in.median(1) + coding + hash_out.median(1)
+    print("| parts | SHA-256 of the input, coding, SHA-256 of the output: CPU s | %.3f | %.3f | %.3f | |" % (hash_in.median(1), coding, hash_out.median(1)))
+    print("| parts | **ours ÷ their sum, CPU** | **%.2f×** | %.3f | %.3f | |" % (ours.median(1) / sum_, ours.median(1), sum_), flush=True)
+
+
 def noop(root, experts, work, ours, build, pairs):
     """Nothing to do, or one README, among so many experts."""
     everything = glob.glob(os.path.join(root, "expert-*", "**"), recursive=True)
@@ -171,7 +236,7 @@ def main():
     print("| case | command | wall s | CPU s | peak MiB | bytes |\n|---|---|---|---|---|---|")
     try:
         big = None
-        if any(wanted(c) for c in ("cold-gzip", "cold-igzip", "cold-cp", "cold-zstd", "cold-zstd-ni", "readme", "restore")):
+        if any(wanted(c) for c in ("cold-gzip", "cold-igzip", "cold-cp", "cold-zstd", "cold-zstd-ni", "readme", "restore", "parts")):
             big = workload("big", "--experts", "1", "--size-mib", str(options.size_mib), "--dtype", "bf16")
         out = os.path.join(work, "peer.out")
         expert = glob.glob(os.path.join(big, "expert-*"))[0] if big else None
@@ -210,6 +275,15 @@ def main():
             keep = os.path.join(work, "package.expert")
             shutil.copy(glob.glob(package)[0], keep)
             pair("restore", ours(big, before=drop), Side("cp + sha256", "cp %s %s && openssl dgst -sha256 -r %s" % (keep, out, out), expert), options.pairs)
+        if wanted("parts") and have("openssl"):
+            parts(ours(big), os.path.join(expert, "adapter_model.safetensors"), package, options.pairs)
+        if wanted("sizes") and have("gzip", "zstd"):
+            sizes(workload, ours, work)
+        if wanted("memory"):
+            for name, args in (("one file of 10 GiB", ["--experts", "1", "--size-mib", "10240", "--dtype", "bf16"]),
+                               ("10,000 experts", ["--experts", "10000", "--size-mib", "0.05"])):
+                root = workload("memory " + name.replace(",", ""), *args)
+                alone("cold, " + name, ours(root, "expert-build -j 2", ["-j", "2"]), 1)
         if wanted("hundred") and have("pigz"):
             root = workload("hundred", "--experts", "100", "--size-mib", "8", "--tokenizer-mib", "11")
             loop = "for d in expert-*; do (cd $d; %s); done" % pipe("pigz -6 -n -p2", sha).replace("set -e; ", "")

@@ -23,7 +23,7 @@ impl Writer {
     /// Begins one.
     pub fn create(path: &Path) -> Result<Self> {
         let (blocks, stats, digests) = Default::default();
-        Ok(Self { file: Output::create(path)?, blocks, records: 0, stats, digests })
+        Ok(Self { file: Output::create_unsynced(path)?, blocks, records: 0, stats, digests })
     }
 
     /// Adds a record.
@@ -88,6 +88,6 @@ impl Writer {
     pub fn finish(mut self, grounds: &[u8]) -> Result<()> {
         self.flush()?;
         self.file.write(&Table::encode(&self.blocks, grounds))?;
-        self.file.commit_unsynced().map(drop)
+        self.file.commit().map(drop)
     }
 }
