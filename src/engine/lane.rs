@@ -1,12 +1,15 @@
 //! `Lane`: work that must be done in order, beside the thread that brings it.
 //!
-//! SHA-256 of one stream knows no parallelism, but it can run on another core than the copying. Chunks are queued; one
-//! assist at a time works them off, in order; if no thread is free to take it, the thread that feeds does it itself.
+//! SHA-256 of one stream knows no parallelism, but it can run on another core than the copying. Chunks are queued, each with
+//! an assist that works off one, in order; if no thread is free to take it, the thread that feeds does it itself. Where
+//! several lanes are fed nobody has to know which is the slowest: whoever is done with a chunk takes the next of any lane, and
+//! whoever comes to a lane that is busy leaves the chunk to the one who is there.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Error, Result};
+use crate::engine::chunk::Chunk;
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
 
@@ -25,12 +28,11 @@ struct Shared<S> {
 }
 
 struct Inner<S> {
-    queue: VecDeque<Vec<u8>>,
-    spare: Vec<Vec<u8>>,
-    /// Away while somebody works the queue off.
+    queue: VecDeque<Arc<Chunk>>,
+    /// Away while somebody works.
     state: Option<S>,
-    /// An assist is queued or running.
-    busy: bool,
+    /// Assists that came while somebody worked: their chunks are for whoever that is.
+    left: usize,
     /// An assist panicked: the state is gone.
     lost: bool,
 }
@@ -38,26 +40,18 @@ struct Inner<S> {
 impl<S: Send + 'static> Lane<S> {
     /// A lane that feeds every chunk to `consume`.
     pub fn new(state: S, consume: fn(&mut S, &[u8])) -> Self {
-        let inner = Inner { queue: VecDeque::new(), spare: Vec::new(), state: Some(state), busy: false, lost: false };
+        let inner = Inner { queue: VecDeque::new(), state: Some(state), left: 0, lost: false };
         Self { shared: Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() }), consume }
     }
 
-    /// A buffer to fill: one that was used before, where there is one.
-    pub fn buffer(&self) -> Vec<u8> {
-        self.shared.lock().spare.pop().unwrap_or_default()
-    }
-
     /// Hands over a chunk.
-    pub fn feed(&self, chunk: Vec<u8>, pool: &Pool<'_>, scratch: &mut Scratch) -> Result<()> {
+    pub fn feed(&self, chunk: Arc<Chunk>, pool: &Pool<'_>, scratch: &mut Scratch) -> Result<()> {
         let mut inner = self.shared.lock();
         inner.queue.push_back(chunk);
-        if !inner.busy {
-            inner.busy = true;
-            let (shared, consume) = (Arc::clone(&self.shared), self.consume);
-            pool.assist(Box::new(move |_| shared.work_off(consume)));
-        }
         let full = inner.queue.len() >= LIMIT;
         drop(inner);
+        let (shared, consume) = (Arc::clone(&self.shared), self.consume);
+        pool.assist(Box::new(move |_| shared.work_off(consume)));
         if full { self.wait(LIMIT / 2, pool, scratch) } else { Ok(()) }
     }
 
@@ -76,7 +70,7 @@ impl<S: Send + 'static> Lane<S> {
                 if inner.lost {
                     return Err(lost());
                 }
-                if inner.queue.len() <= few && (few > 0 || !inner.busy) {
+                if inner.queue.len() <= few && (few > 0 || inner.state.is_some()) {
                     return Ok(());
                 }
             }
@@ -85,7 +79,7 @@ impl<S: Send + 'static> Lane<S> {
                 continue;
             }
             let inner = self.shared.lock();
-            let waiting = inner.queue.len() > few || (few == 0 && inner.busy);
+            let waiting = inner.queue.len() > few || (few == 0 && inner.state.is_none());
             if waiting && !inner.lost {
                 // Whoever works tells after every chunk.
                 drop(self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner));
@@ -104,23 +98,27 @@ impl<S> Shared<S> {
     }
 
     fn work_off(&self, consume: fn(&mut S, &[u8])) {
+        let mut inner = self.lock();
+        let Some(mut state) = inner.state.take() else {
+            inner.left += 1;
+            return;
+        };
         let alarm = Alarm(self);
-        let Some(mut state) = self.lock().state.take() else { return };
-        loop {
-            let mut inner = self.lock();
-            let Some(chunk) = inner.queue.pop_front() else {
-                inner.state = Some(state);
-                inner.busy = false;
-                drop(inner);
-                std::mem::forget(alarm);
-                self.changed.notify_all();
-                return;
-            };
+        while let Some(chunk) = inner.queue.pop_front() {
             drop(inner);
             consume(&mut state, &chunk);
-            self.lock().spare.push(chunk);
+            drop(chunk);
             self.changed.notify_all();
+            inner = self.lock();
+            if inner.left == 0 {
+                break;
+            }
+            inner.left -= 1;
         }
+        inner.state = Some(state);
+        drop(inner);
+        std::mem::forget(alarm);
+        self.changed.notify_all();
     }
 }
 
@@ -139,6 +137,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::Lane;
+    use crate::engine::chunk::Buffers;
     use crate::engine::pool::{Next, Pool};
     use crate::engine::scratch::Scratch;
 
@@ -157,11 +156,11 @@ mod tests {
                 }
                 let lane = Lane::new(Vec::new(), |all: &mut Vec<u8>, chunk| all.extend_from_slice(chunk));
                 let mut scratch = Scratch::default();
+                let buffers = Buffers::default();
                 for i in 0..=255 {
-                    let mut chunk = lane.buffer();
-                    chunk.clear();
-                    chunk.push(i);
-                    lane.feed(chunk, &pool, &mut scratch).expect("fed");
+                    let mut chunk = buffers.take(1);
+                    chunk[0] = i;
+                    lane.feed(chunk.into(), &pool, &mut scratch).expect("fed");
                 }
                 assert_eq!(lane.finish(&pool, &mut scratch).expect("finished"), (0..=255).collect::<Vec<u8>>());
                 pool.close();
@@ -181,7 +180,7 @@ mod tests {
                 }
             });
             let lane = Lane::new((), |(), chunk| assert!(chunk.is_empty(), "on purpose"));
-            lane.feed(vec![1], &pool, &mut Scratch::default()).expect("fed");
+            lane.feed(Buffers::default().take(1).into(), &pool, &mut Scratch::default()).expect("fed");
             while !lane.shared.lock().lost {
                 std::thread::yield_now();
             }

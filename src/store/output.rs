@@ -57,7 +57,7 @@ struct Flusher {
 }
 
 /// How many bytes are worth a push to the disk.
-const FLUSH: u64 = 64 << 20;
+const FLUSH: u64 = 16 << 20;
 
 impl Flusher {
     /// `None` where there is no thread or handle to be had: the final sync does all of it then.
@@ -152,7 +152,18 @@ impl Output {
     /// Writes all of it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.temporary.as_file_mut().write_all(bytes).map_err(|e| Error::io("write", &self.target, e))?;
-        self.unflushed += bytes.len() as u64;
+        self.grows_by(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// A handle for whoever writes on another thread, while [`Output::grows_by`] is told how much that is.
+    pub fn handle(&self) -> Result<File> {
+        self.file().try_clone().map_err(|e| Error::io("write", &self.target, e))
+    }
+
+    /// So many bytes more are written, or soon will be.
+    pub fn grows_by(&mut self, bytes: u64) {
+        self.unflushed += bytes;
         if self.synced && self.unflushed >= FLUSH {
             self.unflushed = 0;
             if self.flusher.is_none() {
@@ -160,7 +171,6 @@ impl Output {
             }
             self.flusher.iter().for_each(Flusher::wake);
         }
-        Ok(())
     }
 
     /// Gives it the mode of the file that it replaces, where there is one: for files that are the user's.

@@ -1,12 +1,14 @@
 //! Puts a package together: tar headers between members whose packed bytes are already there, and writes it whole.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::Digest as _;
 
-use crate::base::{Digest, Error, RelPath, Sha256};
+use crate::base::{Digest, Error, RelPath, Result, Sha256};
+use crate::engine::chunk::{Buffers, Chunk};
 use crate::engine::files::Packed;
 use crate::engine::lane::Lane;
 use crate::engine::record::Piece;
@@ -157,27 +159,57 @@ pub fn write(
         Piece::Blob(digest) => digest.size(),
     });
     output.reserve(size.sum())?;
-    let lane = Lane::new(sha2::Sha256::new(), |sha, bytes| sha.update(bytes));
+    if let [Piece::Inline(_)] = pieces {
+        // Small packages are the common case: no hand-over.
+        output.write(inline)?;
+        return Ok((output, Sha256::of(inline)));
+    }
+    let flow = Flow {
+        hashing: Lane::new(sha2::Sha256::new(), |sha, bytes| sha.update(bytes)),
+        writing: Lane::new((output.handle()?, Ok(())), |(file, done), bytes| {
+            if done.is_ok() {
+                *done = file.write_all(bytes);
+            }
+        }),
+        buffers: Buffers::default(),
+    };
     for piece in pieces {
         match piece {
             Piece::Inline(length) => {
                 let (now, rest) = inline.split_at(*length as usize);
-                let mut chunk = lane.buffer();
-                chunk.clear();
-                chunk.extend_from_slice(now);
-                output.write(now)?;
-                lane.feed(chunk, context.pool, scratch)?;
+                let mut chunk = flow.buffers.take(now.len());
+                chunk.copy_from_slice(now);
+                flow.pass(chunk, &mut output, context, scratch)?;
                 inline = rest;
             }
             Piece::Blob(digest) => {
                 let Some(file) = context.cache.blob(digest)? else { return Err(Unwritten::Lost(*digest)) };
                 let check = check && !context.has_written(digest);
-                copy_blob(file, digest, check, &mut output, &lane, context, scratch)?;
+                copy_blob(file, digest, check, &mut output, &flow, context, scratch)?;
             }
         }
     }
-    let sha = lane.finish(context.pool, scratch)?;
+    let sha = flow.hashing.finish(context.pool, scratch)?;
+    let (_, written) = flow.writing.finish(context.pool, scratch)?;
+    written.map_err(|e| Error::io("write", target, e))?;
     Ok((output, Sha256::new(sha.finalize().into())))
+}
+
+/// Where the bytes of a package go: to its SHA-256 and to the file. To find room for them in memory may take the kernel longer
+/// than all the rest, so that writing is no thread's own work either.
+struct Flow {
+    hashing: Lane<sha2::Sha256>,
+    writing: Lane<(File, std::io::Result<()>)>,
+    buffers: Buffers,
+}
+
+impl Flow {
+    fn pass(&self, chunk: Chunk, output: &mut Output, context: &Context<'_>, scratch: &mut Scratch) -> Result<()> {
+        let chunk = Arc::new(chunk);
+        output.grows_by(chunk.len() as u64);
+        self.writing.feed(Arc::clone(&chunk), context.pool, scratch)?;
+        self.hashing.feed(chunk, context.pool, scratch)
+    }
 }
 
 /// Copies a blob; its SHA-256 is reckoned beside it.
@@ -186,7 +218,7 @@ fn copy_blob(
     digest: &Digest,
     check: bool,
     output: &mut Output,
-    lane: &Lane<sha2::Sha256>,
+    flow: &Flow,
     context: &Context<'_>,
     scratch: &mut Scratch,
 ) -> std::result::Result<(), Unwritten> {
@@ -197,8 +229,7 @@ fn copy_blob(
         if context.pool.is_cancelled() {
             return Err(Unwritten::Failed(Error::Interrupted));
         }
-        let mut chunk = lane.buffer();
-        chunk.resize(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)), 0);
+        let mut chunk = flow.buffers.take(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)));
         if let Err(e) = file.read_exact(&mut chunk) {
             if e.kind() == std::io::ErrorKind::UnexpectedEof {
                 context.cache.forget_blob(digest);
@@ -209,9 +240,8 @@ fn copy_blob(
         if check {
             hasher.update(&chunk);
         }
-        output.write(&chunk)?;
         left -= chunk.len() as u64;
-        lane.feed(chunk, context.pool, scratch)?;
+        flow.pass(chunk, output, context, scratch)?;
     }
     if check && hasher.finalize().as_bytes() != digest.hash() {
         context.cache.forget_blob(digest);
@@ -221,7 +251,7 @@ fn copy_blob(
 }
 
 /// Forgets the blobs that are not what they were: whoever needs them makes them again.
-pub fn forget_damaged(pieces: &[Piece], context: &Context<'_>) -> crate::base::Result<()> {
+pub fn forget_damaged(pieces: &[Piece], context: &Context<'_>) -> Result<()> {
     for piece in pieces {
         let Piece::Blob(digest) = piece else { continue };
         let Some(mut file) = context.cache.blob(digest)? else { continue };

@@ -23,7 +23,7 @@ pub(crate) fn write(source: &[u8], histogram: &Histogram, writer: &mut BitWriter
             code(stretch, &coder, writer);
         }
         codes.end(writer);
-        // Where only half of the bytes were counted, the others may be of another kind.
+        // Where only a part of the bytes was counted, the others may be of another kind.
         if writer.since(&before) < source.len() {
             return true;
         }
@@ -45,27 +45,18 @@ fn code(source: &[u8], coder: &Coder, writer: &mut BitWriter<'_>) {
 mod tests {
     use super::write;
     use crate::format::deflate::bits::BitWriter;
-    use crate::format::entropy::histogram::sampled;
+    use crate::format::entropy::histogram::{LINE, LINES, sampled, taken};
     use crate::format::entropy::look::BLOCK;
-
-    fn noise(count: usize) -> Vec<u8> {
-        let mut state = 3_u64;
-        let next = |_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as u8
-        };
-        (0..count).map(next).collect()
-    }
+    use crate::format::entropy::noise;
 
     #[test]
-    fn what_grows_because_the_other_half_is_of_another_kind_is_stored() {
+    fn what_grows_because_the_rest_is_of_another_kind_is_stored() {
         // The lines that are looked at hold low bytes, and of the high ones each but once; the others high bytes.
         let mut block = noise(BLOCK);
         let mut high = 128..=255;
-        for (number, pair) in (0_u32..).zip(block.chunks_mut(128)) {
-            let second = number.wrapping_mul(0x9e37_79b1) >> 31 == 1;
-            for (at, byte) in pair.iter_mut().enumerate() {
-                let looked_at = (at >= 64) == second;
+        for (number, row) in (0_u32..).zip(block.chunks_mut(LINES * LINE)) {
+            for (at, byte) in row.iter_mut().enumerate() {
+                let looked_at = at / LINE == taken(number);
                 *byte = if looked_at { high.next().unwrap_or(*byte & 0x7f) } else { *byte | 0x80 };
             }
         }

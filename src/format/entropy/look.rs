@@ -29,7 +29,7 @@ pub(crate) struct Look {
 }
 
 /// Counts the bytes of `block`, and says whether matching is worth its time there. A whole block where it is not is
-/// counted by half.
+/// counted by a part.
 pub(crate) fn at_block(block: &[u8]) -> Look {
     if block.len() == BLOCK
         && let Some((histogram, false)) = histogram::sampled(block)

@@ -61,8 +61,8 @@ fn rows(source: &[u8]) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for block in source.chunks(BLOCK) {
         let counts = block.chunks(LOOK).map(|part| {
-            let half = if part.len() == LOOK { sampled(part) } else { None };
-            half.unwrap_or_else(|| histogram(part)).0
+            let counted = if part.len() == LOOK { sampled(part) } else { None };
+            counted.unwrap_or_else(|| histogram(part)).0
         });
         let counts = counts.reduce(|a, b| sum(&a, &b)).unwrap_or([0; 256]);
         match rows.last_mut() {

@@ -1,0 +1,66 @@
+//! `Chunk`: a stretch of bytes that several threads look at, and whose room is used again after the last of them.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Room that is free.
+#[derive(Debug, Default, Clone)]
+pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    /// Room of this length: what was in it before, where there was something.
+    pub fn take(&self, length: usize) -> Chunk {
+        let mut bytes = self.free().pop().unwrap_or_default();
+        bytes.resize(length, 0);
+        Chunk { bytes, home: self.clone() }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes whose room goes back when they are dropped.
+#[derive(Debug)]
+pub struct Chunk {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Chunk {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.home.free().push(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Buffers;
+
+    #[test]
+    fn room_is_used_again_when_the_last_is_done_with_it() {
+        let buffers = Buffers::default();
+        let first = std::sync::Arc::new(buffers.take(100));
+        let place = first.as_ptr();
+        let other = std::sync::Arc::clone(&first);
+        drop(first);
+        assert_ne!(buffers.take(100).as_ptr(), place);
+        drop(other);
+        let again = buffers.take(50);
+        assert_eq!((again.as_ptr(), again.len()), (place, 50));
+    }
+}
