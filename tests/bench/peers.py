@@ -8,7 +8,7 @@ place), and prints a table: wall seconds, CPU seconds (user + system of all proc
 process, bytes of output. Peers come from Debian: pigz, isal (igzip), zstd, ninja-build, coreutils, openssl; one that
 is absent is said and left out. Not part of CI: timings never decide whether a build passes.
 """
-import argparse, glob, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, glob, json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -138,24 +138,24 @@ def sizes(workload, ours, work):
             print("| %s | %s | %s | %s | %s | %.4f |" % (kind, " ".join(flags), "{:,}".format(side.bytes), peer, "{:,}".format(its), side.bytes / its), flush=True)
 
 
-def parts(ours, source, package, pairs):
-    """CPU of a whole cold build against its unavoidable parts, each measured alone: SHA-256 of the input and of the output,
-    and the entropy coding of the input by this program's own coder, in memory, as criterion times it."""
-    out = subprocess.run(["cargo", "bench", "--locked", "--bench", "codec", "--", "pack gzip/bf16"], cwd=REPO, check=True, capture_output=True, text=True).stdout
-    middle = re.search(r"thrpt:\s+\[\S+ \S+ ([\d.]+) (\S+) ", out)
-    rate = float(middle.group(1)) * {"MiB/s": 2**20, "GiB/s": 2**30}[middle.group(2)]
-    coding = os.path.getsize(source) / rate
-    hash_in, hash_out = (Side("openssl", ["openssl", "dgst", "-sha256", path], REPO) for path in (source, None))
+def parts(ours, source, package, out, pairs):
+    """CPU of a whole cold build against its unavoidable parts, each a program of its own on one thread: SHA-256 of the
+    input, entropy coding of the input by this program's own coder, SHA-256 of the output."""
+    built = subprocess.run(["cargo", "bench", "--locked", "--bench", "coding", "--no-run", "--message-format=json"], cwd=REPO,
+                           check=True, stdout=subprocess.PIPE, text=True).stdout
+    artifacts = (json.loads(line) for line in built.splitlines() if '"coding"' in line)
+    coder = next(a["executable"] for a in artifacts if a.get("executable"))
     ours.once(False)
-    hash_out.command = ["openssl", "dgst", "-sha256", glob.glob(package)[0]]
+    sides = [Side("SHA-256 of the input", ["openssl", "dgst", "-sha256", source], REPO), Side("entropy coding", [coder, source, out], REPO),
+             Side("SHA-256 of the output", ["openssl", "dgst", "-sha256", glob.glob(package)[0]], REPO)]
     for _ in range(pairs):
         ours.once()
-        for side in (hash_in, hash_out):
-            side.command[-1] = source if side is hash_in else glob.glob(package)[0]
+        for side in sides:
             side.once()
-    sum_ = hash_in.median(1) + coding + hash_out.median(1)
-    print("| parts | SHA-256 of the input, coding, SHA-256 of the output: CPU s | %.3f | %.3f | %.3f | |" % (hash_in.median(1), coding, hash_out.median(1)))
-    print("| parts | **ours ÷ their sum, CPU** | **%.2f×** | %.3f | %.3f | |" % (ours.median(1) / sum_, ours.median(1), sum_), flush=True)
+    for side in [ours, *sides]:
+        print("| parts | %s | %.3f | %.3f | %.1f | |" % (side.name, side.median(0), side.median(1), side.median(2) / 1024))
+    ratio = statistics.median(o[1] / sum(part[1] for part in each) for o, *each in zip(ours.runs, *(side.runs for side in sides)))
+    print("| parts | **ours ÷ their sum** | | **%.2f×** | | |" % ratio, flush=True)
 
 
 def noop(root, experts, work, ours, build, pairs):
@@ -276,7 +276,7 @@ def main():
             shutil.copy(glob.glob(package)[0], keep)
             pair("restore", ours(big, before=drop), Side("cp + sha256", "cp %s %s && openssl dgst -sha256 -r %s" % (keep, out, out), expert), options.pairs)
         if wanted("parts") and have("openssl"):
-            parts(ours(big), os.path.join(expert, "adapter_model.safetensors"), package, options.pairs)
+            parts(ours(big), os.path.join(expert, "adapter_model.safetensors"), package, out, options.pairs)
         if wanted("sizes") and have("gzip", "zstd"):
             sizes(workload, ours, work)
         if wanted("memory"):

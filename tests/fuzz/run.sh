@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes each target for so many seconds of its own CPU: tests/fuzz/run.sh [seconds-per-target] [target…]
 #
-# Needs nightly Rust, a C++ compiler and `cargo install cargo-fuzz`. Corpora lie in the target folder and grow from run to
+# Needs a C++ compiler, `cargo install cargo-fuzz` and nightly Rust (another one is told to take what nightly does). Corpora lie in the target folder and grow from run to
 # run; what breaks a target is written to its `artifacts/` there: mend it, and keep the input below found/<target>/, where
 # plain `cargo test` runs it for ever.
 # FUZZ_SANITIZER (address): `none` is faster, and enough where no unsafe code is reached. FUZZ_SKIP_BUILD=1 takes what is built.
@@ -22,7 +22,9 @@ done
 if [ -z "${FUZZ_SKIP_BUILD:-}" ]; then
     EXPERT_BUILD_FUZZ_CORPUS=$corpora cargo test --quiet --test fuzz -- seeds_for_libfuzzer >/dev/null
     # A folder for each sanitizer: they would build each other's away.
-    cargo +nightly fuzz build --fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$target_dir/fuzz-$sanitizer"
+    nightly=(env RUSTC_BOOTSTRAP=1 cargo)
+    ! cargo +nightly --version >/dev/null 2>&1 || nightly=(cargo +nightly)
+    "${nightly[@]}" fuzz build --fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$target_dir/fuzz-$sanitizer"
 fi
 programs=$target_dir/fuzz-$sanitizer/$(rustc -vV | sed -n 's/^host: //p')/release
 
