@@ -109,7 +109,7 @@ impl Index {
     pub fn get_near(&self, key: &str, near: &mut usize) -> Option<RecordView<'_>> {
         let (mut low, mut high) = (0, self.rows.len());
         let last = high.saturating_sub(1);
-        let mut guesses = [*near, *near + 1].map(|at| at.min(last)).into_iter();
+        let mut guesses = [*near + 1, *near].map(|at| at.min(last)).into_iter();
         while low < high {
             let middle = guesses.next().unwrap_or(low + (high - low) / 2);
             let record = self.row(middle)?;
