@@ -27,7 +27,7 @@ use crate::ops::remote::Used;
 use crate::ops::requirements::{Needs, is_as_remembered};
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, copies, locked, provenance, remote, requirements};
-use crate::store::index::Record;
+use crate::store::index::{Built, Record};
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -64,6 +64,8 @@ pub struct Report {
     pub fresh: usize,
     /// Packages that the remote cache has and that were left there.
     pub left_there: usize,
+    /// Does a package lie where none lay before?
+    pub has_new_places: bool,
     /// Experts checked (with `check`).
     pub checked: usize,
     /// Experts that are stale, why, and what a build would do (with `dry_run` and `frozen`).
@@ -248,7 +250,7 @@ pub(crate) fn build_each(
         companions: std::sync::Mutex::default(),
     };
     let mut ledger = Ledger::new(workspace, &jobs);
-    let mut settings = BTreeSet::new();
+    let (mut settings, mut has_new_places) = (BTreeSet::new(), false);
     let mut remember = |number: usize| -> Result<()> {
         let job = &jobs[number];
         let open = job.open()?;
@@ -266,6 +268,7 @@ pub(crate) fn build_each(
             return Ok(());
         }
         let (before, history) = (History::kept(&open.previous), History::of(job, &open));
+        let was_there = |now: &Built| open.previous.outputs.iter().any(|then| then.seen.path == now.seen.path);
         let both = [memo.encode(), history.encode()].join(&b'\n');
         let finished = if options.check {
             Finished { record: Record { memo: both, ..Record::default() }, written: Vec::new() }
@@ -278,6 +281,7 @@ pub(crate) fn build_each(
             }
             job.finish(&open, both)?
         };
+        has_new_places |= !finished.record.outputs.iter().all(was_there);
         ledger.add(number, &finished, &memo, &history, &before);
         Ok(())
     };
@@ -317,6 +321,7 @@ pub(crate) fn build_each(
     let mut outcome = outcome?;
     drained?;
     cache::after_build(workspace, &outcome, used.counters(), observer);
+    report.has_new_places = has_new_places;
     report.built = outcome.built;
     report.restored = outcome.restored;
     report.fresh += outcome.unchanged;
