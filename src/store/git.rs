@@ -48,12 +48,12 @@ pub fn ask(folder: &Path, base: &str) -> Result<Asked> {
         }
     })?;
     let top = fs::canonical(Path::new(&top))?;
-    let commit = format!("{base}^{{commit}}");
-    let commit = text(run(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?)
-        .map_err(|_| missing(&top, base))?;
     if text(run(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?).is_err() {
         return Err(Error::usage("the repository has no commit yet, so nothing can be compared"));
     }
+    let commit = format!("{base}^{{commit}}");
+    let commit = text(run(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?)
+        .map_err(|_| missing(&top, base))?;
     let base = text(run(&top, &["merge-base", &commit, "HEAD"])?).map_err(|_| unrelated(&top, base))?;
     // The longest of the three first. Renames are told as one file gone and one new: both experts are affected. A submodule is
     // looked into on its own.
