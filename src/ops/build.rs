@@ -186,7 +186,7 @@ pub(crate) fn build_each(
             requirements::check(workspace, &index, &known)?
         }
     };
-    drop(known);
+    drop((known, looks.fresh));
     let held = needs.held_back();
     // Would the next run have nothing to tell either, if all went well now?
     let is_plain = chosen.len() == workspace.repo.experts.len()

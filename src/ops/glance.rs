@@ -5,6 +5,9 @@
 //! disk, with the answer. Where all of that is as it was, so are the experts and their settings; and where the stats of
 //! all records hold as well, the next run would say the same again, word for word.
 //!
+//! Where the grounds hold and only files of some experts changed, the others and all settings are still known: the repo is
+//! then resolved from memory ([`Memory`](crate::ops::memory::Memory)), and those experts alone are looked into.
+//!
 //! Grounds are kept for the plain case only: a repo's root, every expert of it, nothing to warn of. Whoever asks for
 //! anything else goes the long way, as does everybody where a single answer differs.
 
