@@ -9,7 +9,8 @@
 //! ```text
 //! Expertfile.toml, flags, variables
 //!   │ ops::glance                   by stat: is all as it was when nothing was to do? then nothing is to do
-//!   │ spec::resolve                 as written → resolved experts, every value with its origin
+//!   │ spec::resolve                 as written → resolved experts, every value with its origin; of experts that the
+//!   │                               glance saw to be as they were, nothing is asked again (ops::memory)
 //!   ▼
 //! ops::workspace::Workspace         the repo on this machine: root, experts, cache, index
 //!   │ engine::freshness             stats against the index: who is up to date, and why the others are not

@@ -14,9 +14,9 @@ use crate::store::index::{Changed, Front};
 use crate::store::{Index, Stat};
 
 /// What a look at an expert tells.
-pub enum Verdict {
+pub enum Verdict<'i> {
     /// All is as it was; what the engine remembered of it.
-    Fresh(Vec<u8>),
+    Fresh(&'i [u8]),
     /// Why not.
     Stale(Cow<'static, str>),
 }
@@ -36,9 +36,14 @@ impl Looked {
         self.stale.is_empty()
     }
 
-    /// Is an expert that this index knows as it was?
-    pub fn is_fresh_in(&self, index: &Index, expert: &str) -> bool {
-        self.id == *index.id() && !self.stale.contains_key(expert)
+    /// Was it this index that was looked at?
+    pub fn is_of(&self, index: &Index) -> bool {
+        self.id == *index.id()
+    }
+
+    /// Is an expert that the index knows as it was?
+    pub fn is_fresh_now(&self, expert: &str) -> bool {
+        !self.stale.contains_key(expert)
     }
 }
 
@@ -71,16 +76,16 @@ pub fn look_at_all(root: &Path, front: &Front, threads: usize) -> Option<Looked>
 }
 
 /// Looks at experts with all threads. What was seen `before`, of the same index, is not asked again.
-pub fn look(
+pub fn look<'i>(
     root: &Path,
-    index: &Index,
+    index: &'i Index,
     targets: &[Arc<Target>],
     force: bool,
     threads: usize,
     before: Option<&Looked>,
-) -> Vec<Verdict> {
+) -> Vec<Verdict<'i>> {
     let folder = std::fs::File::open(root).ok();
-    let before = before.filter(|before| before.id == *index.id());
+    let before = before.filter(|before| before.is_of(index));
     in_parallel(targets, threads, &|target: &Arc<Target>| {
         let Some(view) = index.get(target.key()) else {
             return Verdict::Stale("never built here".into());
@@ -96,7 +101,7 @@ pub fn look(
             None => view.stats().check(&below),
         };
         match checked {
-            Ok(()) => Verdict::Fresh(view.memo().unwrap_or_default().to_vec()),
+            Ok(()) => Verdict::Fresh(view.memo().unwrap_or_default()),
             Err(Changed::Settings) => stale("settings or the program changed".into()),
             Err(Changed::Folder(path)) => stale(format!("files came or went in `{path}`")),
             Err(Changed::Input(path)) => stale(format!("`{path}` changed")),

@@ -42,10 +42,11 @@ pub struct AffectedExpert {
 
 /// The experts that differ from where this branch left `base`.
 pub fn affected(workspace: &Workspace, base: &str, threads: usize) -> Result<Affected> {
-    let changed = git::changed(&workspace.root, base)?;
+    let asked = git::ask(&workspace.root, base)?;
     let index = Index::load(&workspace.index);
     let experts = Experts::of(workspace, &index, threads);
     let reach = Reach::of(workspace);
+    let changed = asked.answer()?;
     let mut direct: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     let mut others = 0;
     for file in &changed.files {

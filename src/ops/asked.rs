@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Error, RelPath, Result};
+use crate::ops::memory::Memory;
 use crate::spec::{Folder, Repo, expertfile};
 use crate::store::stat::{Kind, Links};
 use crate::store::{DiskFolder, Stat, fs};
@@ -54,9 +55,11 @@ fn is_nothing(error: &std::io::Error) -> bool {
 }
 
 /// A folder, and what was asked of it.
-pub struct Asked {
+pub struct Asked<'m> {
     disk: DiskFolder,
     heard: RefCell<Heard>,
+    /// Answers instead of the disk where it can.
+    memory: Option<Memory<'m>>,
 }
 
 /// The questions so far; `None` once one had an answer that may change without any stat's changing.
@@ -69,10 +72,25 @@ struct Asking {
     linked: bool,
 }
 
-impl Asked {
+impl Asked<'static> {
     /// The folder at this path, of which nothing was asked yet.
     pub fn new(root: &Path) -> Self {
-        Self { disk: DiskFolder::new(root), heard: RefCell::new(Some(Vec::new())) }
+        Self { disk: DiskFolder::new(root), heard: RefCell::new(Some(Vec::new())), memory: None }
+    }
+}
+
+impl<'m> Asked<'m> {
+    /// The folder that was glanced at.
+    pub fn recalling(memory: Memory<'m>) -> Self {
+        let all = Asked::new(memory.root());
+        Self { memory: Some(memory), ..all }
+    }
+
+    /// Was every answer the one that the memory has of it? Then so was the outcome.
+    pub fn is_as_remembered(&self) -> bool {
+        let Some(memory) = &self.memory else { return false };
+        let same = |asked: &Asking| memory.holds(asked.path.as_ref(), asked.answer, asked.linked);
+        self.heard.borrow().as_ref().is_some_and(|heard| heard.iter().all(same))
     }
 
     /// What was asked beyond that each expert's manifest is a file and that there is no Expertfile beside it: of these
@@ -112,6 +130,11 @@ impl Asked {
         }
     }
 
+    /// Is there a file, as far as that is known?
+    fn remembers(&self, path: &RelPath) -> Option<bool> {
+        self.memory.as_ref()?.is_file(path)
+    }
+
     fn forget(&self) {
         *self.heard.borrow_mut() = None;
     }
@@ -132,8 +155,11 @@ impl Asked {
     }
 }
 
-impl Folder for Asked {
+impl Folder for Asked<'_> {
     fn read(&self, path: &RelPath) -> Result<Option<String>> {
+        if self.remembers(path) == Some(false) {
+            return Ok(None);
+        }
         let (found, linked) = self.look(path)?;
         let on_disk = self.disk.path(Some(path));
         let read = if found.is_some() { fs::read(&on_disk, 64 << 20)? } else { None };
@@ -149,7 +175,7 @@ impl Folder for Asked {
     }
 
     fn is_file(&self, path: &RelPath) -> Result<bool> {
-        Ok(self.kind(path)? == Some(Kind::File))
+        self.remembers(path).map_or_else(|| Ok(self.kind(path)? == Some(Kind::File)), Ok)
     }
 
     fn is_dir(&self, path: &RelPath) -> Result<bool> {
@@ -191,7 +217,7 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
 }
 
 /// A folder as if one of its files were not there.
-pub struct Without<'a>(pub &'a Asked, pub &'a RelPath);
+pub struct Without<'a>(pub &'a Asked<'a>, pub &'a RelPath);
 
 impl Folder for Without<'_> {
     fn read(&self, path: &RelPath) -> Result<Option<String>> {

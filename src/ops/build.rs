@@ -9,7 +9,6 @@ use std::time::Instant;
 use crate::base::event::Observer;
 use crate::base::{Diagnostic, Error, Event, Result, Severity, Sha256};
 use crate::engine::finished::Finished;
-use crate::engine::freshness::{Verdict, look};
 use crate::engine::job::{Job, Open, PackageSlot};
 use crate::engine::limits::Limits;
 use crate::engine::plan::{Plan, Shape};
@@ -22,11 +21,13 @@ use crate::ops::due::{self, Due};
 use crate::ops::glance::{self, Glance, UpToDate};
 use crate::ops::history::History;
 use crate::ops::ledger::Ledger;
+use crate::ops::looks::{Looks, Stale};
 use crate::ops::memo::Memo;
 use crate::ops::remote::Used;
+use crate::ops::requirements::{Needs, is_as_remembered};
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, copies, locked, provenance, remote, requirements};
-use crate::store::index::Record;
+use crate::store::index::{Built, Record};
 use crate::store::{Cache as _, Index, output};
 
 /// How to build.
@@ -63,6 +64,8 @@ pub struct Report {
     pub fresh: usize,
     /// Packages that the remote cache has and that were left there.
     pub left_there: usize,
+    /// Does a package lie where none lay before?
+    pub has_new_places: bool,
     /// Experts checked (with `check`).
     pub checked: usize,
     /// Experts that are stale, why, and what a build would do (with `dry_run` and `frozen`).
@@ -111,34 +114,35 @@ pub(crate) fn build_each(
     mut each: Option<Each<'_>>,
 ) -> Result<Report> {
     let started = now();
-    let targets = workspace.targets(chosen)?;
+    let index = workspace.known();
+    let looks = match options {
+        Options { force: false, check: false, provenance: false, locked: false, .. } => {
+            Looks::at(workspace, &index, chosen, options.jobs)?
+        }
+        _ => Looks::with_targets(workspace, &index, chosen, options.force || options.check, options.jobs)?,
+    };
     if options.provenance {
-        provenance::has_keys(&targets)?;
+        provenance::has_keys(looks.targets())?;
     }
-    observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: targets.len() });
+    observer.on(&Event::RunStart { version: env!("CARGO_PKG_VERSION"), jobs: options.jobs, experts: chosen.len() });
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
-    let lock = locked::needed(workspace, &targets, options.locked)?;
+    let lock = locked::needed(workspace, looks.targets(), options.locked)?;
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
-    let index = Arc::new(Index::load(&workspace.index));
-    let looked =
-        look(&workspace.root, &index, &targets, options.force || options.check, options.jobs, workspace.looked());
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
-    let (experts, mut known) = (targets.len(), BTreeMap::new());
-    let mut fresh = UpToDate { experts: workspace.repo.experts.len(), ..UpToDate::default() };
-    let (mut jobs, mut told) = (Vec::with_capacity(experts), Vec::new());
-    for (i, (target, verdict)) in targets.into_iter().zip(looked).enumerate() {
-        let verdict = match verdict {
-            Verdict::Fresh(_) if options.provenance && provenance::is_missing(&index, &target) => {
-                Verdict::Stale("its provenance is not there".into())
-            }
-            verdict => verdict,
-        };
-        match verdict {
-            Verdict::Fresh(memo) => {
-                let memo = Memo::decode(&memo).unwrap_or_default();
-                match locked::hold(limits, &index, &target) {
+    let experts = chosen.len();
+    let looks = if options.provenance { looks.with_provenance(&index) } else { looks };
+    let (mut told, mut known, mut fresh) = (Vec::new(), BTreeMap::new(), UpToDate::default());
+    match looks.total {
+        Some(total) => {
+            (report.fresh, report.not_repeated) = (total.packages, total.warnings);
+            fresh = total;
+        }
+        None => {
+            for expert in &looks.fresh {
+                let memo = expert.memo();
+                match expert.target.as_ref().map_or(Ok(Vec::new()), |target| locked::hold(limits, &index, target)) {
                     Ok(found) => {
                         report.fresh += memo.packages.max(1);
                         report.not_repeated += memo.warnings;
@@ -151,14 +155,14 @@ pub(crate) fn build_each(
                 }
                 fresh.packages += memo.packages.max(1);
                 fresh.warnings += memo.warnings;
-                known.insert(chosen[i], memo);
+                known.insert(expert.number, memo);
             }
-            Verdict::Stale(why) => {
-                let job = Job::new(chosen[i], target, why, Arc::clone(&index));
-                jobs.push(if options.force { job.reading_all() } else { job });
-            }
+            fresh.experts = workspace.repo.experts.len();
         }
     }
+    let job = |stale: Stale| Job::new(stale.number, stale.target, stale.why, Arc::clone(&index));
+    let jobs = looks.stale.into_iter().map(|stale| if options.force { job(stale).reading_all() } else { job(stale) });
+    let jobs: Vec<Job> = jobs.collect();
     for found in told {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found)));
@@ -169,11 +173,20 @@ pub(crate) fn build_each(
         return Ok(report);
     }
     let mut surveyed = survey(&jobs, options.jobs);
-    known.extend(
-        jobs.iter().zip(&mut surveyed).filter_map(|(job, looked)| Some((job.number, looked.as_mut()?.memo()?))),
-    );
-    let needs = requirements::check(workspace, &index, &known)?;
-    drop(known);
+    let now = jobs.iter().zip(&mut surveyed).filter_map(|(job, looked)| Some((job.number, looked.as_mut()?.memo()?)));
+    let now: Vec<(usize, Memo)> = now.collect();
+    let needs = match looks.total.filter(|_| now.len() == jobs.len() && is_as_remembered(workspace, &index, &now)) {
+        // All is as it was when nothing was wrong with it.
+        Some(_) => Needs::default(),
+        None => {
+            if looks.total.is_some() {
+                known.extend(looks.fresh.iter().map(|fresh| (fresh.number, fresh.memo())));
+            }
+            known.extend(now);
+            requirements::check(workspace, &index, &known)?
+        }
+    };
+    drop((known, looks.fresh));
     let held = needs.held_back();
     // Would the next run have nothing to tell either, if all went well now?
     let is_plain = chosen.len() == workspace.repo.experts.len()
@@ -237,7 +250,7 @@ pub(crate) fn build_each(
         companions: std::sync::Mutex::default(),
     };
     let mut ledger = Ledger::new(workspace, &jobs);
-    let mut settings = BTreeSet::new();
+    let (mut settings, mut has_new_places) = (BTreeSet::new(), false);
     let mut remember = |number: usize| -> Result<()> {
         let job = &jobs[number];
         let open = job.open()?;
@@ -255,6 +268,7 @@ pub(crate) fn build_each(
             return Ok(());
         }
         let (before, history) = (History::kept(&open.previous), History::of(job, &open));
+        let was_there = |now: &Built| open.previous.outputs.iter().any(|then| then.seen.path == now.seen.path);
         let both = [memo.encode(), history.encode()].join(&b'\n');
         let finished = if options.check {
             Finished { record: Record { memo: both, ..Record::default() }, written: Vec::new() }
@@ -267,6 +281,7 @@ pub(crate) fn build_each(
             }
             job.finish(&open, both)?
         };
+        has_new_places |= !finished.record.outputs.iter().all(was_there);
         ledger.add(number, &finished, &memo, &history, &before);
         Ok(())
     };
@@ -306,6 +321,7 @@ pub(crate) fn build_each(
     let mut outcome = outcome?;
     drained?;
     cache::after_build(workspace, &outcome, used.counters(), observer);
+    report.has_new_places = has_new_places;
     report.built = outcome.built;
     report.restored = outcome.restored;
     report.fresh += outcome.unchanged;

@@ -55,7 +55,7 @@ pub fn select(workspace: &Workspace, selectors: &[String], threads: usize) -> Re
     if selectors.is_empty() {
         return Ok(workspace.defaults());
     }
-    let experts = Experts::of(workspace, &Index::load(&workspace.index), threads);
+    let experts = Experts::of(workspace, &workspace.known(), threads);
     let follows = selectors.iter().any(|s| s.starts_with('+') || s.ends_with('+'));
     let edges = if follows { experts.edges(workspace) } else { Vec::new() };
     let mut chosen = BTreeSet::new();
@@ -99,7 +99,7 @@ fn from_here(workspace: &Workspace, selector: &str) -> Option<String> {
 
 /// What the index knows of an expert that was seen to be as it was, or else whose manifest is the same file as then.
 fn known(workspace: &Workspace, index: &Index, expert: &Expert) -> Option<Memo> {
-    match workspace.looked().filter(|looked| looked.is_fresh_in(index, expert.label())) {
+    match workspace.glanced(index).filter(|glance| glance.looked.is_fresh_now(expert.label())) {
         Some(_) => Memo::decode(index.get(expert.label())?.memo()?),
         None => remembered(&workspace.root, index, expert),
     }

@@ -5,6 +5,9 @@
 //! disk, with the answer. Where all of that is as it was, so are the experts and their settings; and where the stats of
 //! all records hold as well, the next run would say the same again, word for word.
 //!
+//! Where the grounds hold and only files of some experts changed, the others and all settings are still known: the repo is
+//! then resolved from memory ([`Memory`](crate::ops::memory::Memory)), and those experts alone are looked into.
+//!
 //! Grounds are kept for the plain case only: a repo's root, every expert of it, nothing to warn of. Whoever asks for
 //! anything else goes the long way, as does everybody where a single answer differs.
 
@@ -36,6 +39,8 @@ pub struct Glance {
     pub up_to_date: Option<UpToDate>,
     /// Which experts are not as they were.
     pub(crate) looked: Looked,
+    /// What holds as it did then.
+    grounds: Grounds,
 }
 
 /// A repo in which nothing is to do.
@@ -78,7 +83,22 @@ impl Glance {
             return None;
         }
         let looked = freshness::look_at_all(&root, &front, threads)?;
-        Some(Self { root, started, up_to_date: looked.is_fresh().then_some(grounds.up_to_date), looked })
+        Some(Self { root, started, up_to_date: looked.is_fresh().then_some(grounds.up_to_date), looked, grounds })
+    }
+
+    /// Is this what it was asked?
+    pub(crate) fn is_of(&self, setup: &Setup) -> bool {
+        self.grounds.request == request(setup, &self.root)
+    }
+
+    /// What resolving asked of the disk, and was answered, then and now.
+    pub(crate) fn asked(&self) -> &[Question] {
+        &self.grounds.asked
+    }
+
+    /// What was remembered of all experts.
+    pub(crate) fn remembered(&self) -> UpToDate {
+        self.grounds.up_to_date
     }
 }
 
@@ -96,16 +116,19 @@ pub(crate) fn grounds(
         && workspace.output.is_none()
         && workspace.cache.root() == setup.cache_dir
         && repo.warnings.is_empty()
-        && repo.experts.iter().all(|expert| expert.budget.is_none() && expert.growth.is_none());
+        && repo.experts.iter().all(|expert| expert.budget.is_none() && expert.growth.is_none() && expert.default);
     let asked = workspace.asked().filter(|_| is_plain)?;
     up_to_date.packages += changed.packages();
     up_to_date.warnings += changed.warnings();
+    // Grounds that held have proven it of all that did not change.
+    let is_recalled = workspace.recalls(before);
     for expert in &repo.experts {
         // What is not among the questions must be in the records: the folder, where an Expertfile might come, and the
         // manifest.
         let (folder, manifest) = (expert.label(), expert.path(&expert.manifest.value));
         let is_known = match changed.tells_of(folder) {
             Some(tells) => tells,
+            None if is_recalled => true,
             None => before.get(folder).is_some_and(|record| record.stats().tells_of(folder, manifest.as_str())),
         };
         // And what came beside a manifest after it was asked for is in the folder that was listed since.

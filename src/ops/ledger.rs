@@ -179,7 +179,12 @@ impl<'j> Ledger<'j> {
         };
         let keys: Vec<&str> = self.entries.iter().map(|entry| target(entry).key()).collect();
         let experts = &workspace.repo.experts;
+        // The index of a repo that was recalled holds its experts and nobody else.
+        let is_recalled = workspace.recalls(before);
         let here = |key: &str| {
+            if is_recalled {
+                return true;
+            }
             let folder = Some(key).filter(|key| *key != ".");
             experts.binary_search_by(|expert| expert.folder.as_ref().map(RelPath::as_str).cmp(&folder)).is_ok()
         };

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::base::shown::{escaped, size};
 use crate::base::{Result, Sha256};
-use crate::engine::freshness::{Verdict, in_parallel, look};
+use crate::engine::freshness::in_parallel;
 use crate::ops::experts::Experts;
 use crate::ops::history::History;
+use crate::ops::looks::{Looks, Stale};
 use crate::ops::workspace::Workspace;
 use crate::spec::template::last_segment;
 use crate::store::{Index, Stat};
@@ -74,19 +75,31 @@ pub struct Package {
 
 /// The chosen experts, in order.
 pub fn list(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<Vec<Listed>> {
-    let index = std::sync::Arc::new(Index::load(&workspace.index));
+    listed(workspace, chosen, threads, &packages)
+}
+
+/// The same without their packages.
+pub fn list_briefly(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<Vec<Listed>> {
+    listed(workspace, chosen, threads, &|_, _, _, _, _| Vec::new())
+}
+
+/// Finds the packages of an expert: its index, folder, base models, and whether it is up to date.
+type Packages<'p> = dyn Fn(&Workspace, &Index, &str, &[String], bool) -> Vec<Package> + Sync + 'p;
+
+fn listed(workspace: &Workspace, chosen: &[usize], threads: usize, packages: &Packages<'_>) -> Result<Vec<Listed>> {
+    let index = workspace.known();
     let experts = Experts::of(workspace, &index, threads);
-    let targets = workspace.targets(chosen)?;
-    let verdicts = look(&workspace.root, &index, &targets, false, threads, workspace.looked());
-    let rows: Vec<(usize, Verdict)> = chosen.iter().copied().zip(verdicts).collect();
-    Ok(in_parallel(&rows, threads, &|(number, verdict): &(usize, Verdict)| {
+    let looks = Looks::at(workspace, &index, chosen, threads)?;
+    let stale = |stale: &Stale| match index.get(stale.target.key()) {
+        Some(_) => (stale.number, State::Stale),
+        None => (stale.number, State::New),
+    };
+    let mut rows: Vec<(usize, State)> = looks.stale.iter().map(stale).collect();
+    rows.extend(looks.fresh.iter().map(|fresh| (fresh.number, State::Fresh)));
+    rows.sort_by_key(|(number, _)| *number);
+    Ok(in_parallel(&rows, threads, &|(number, state): &(usize, State)| {
         let summary = &experts.summaries[*number];
-        let label = workspace.repo.experts[*number].label();
-        let state = match verdict {
-            Verdict::Fresh(_) => State::Fresh,
-            Verdict::Stale(_) if index.get(label).is_some() => State::Stale,
-            Verdict::Stale(_) => State::New,
-        };
+        let (label, state) = (workspace.repo.experts[*number].label(), *state);
         Listed {
             name: summary.name.clone(),
             version: summary.version.clone(),

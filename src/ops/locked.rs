@@ -1,7 +1,5 @@
 //! Expertfile.lock read, and experts that are up to date held against it.
 
-use std::sync::Arc;
-
 use crate::base::{Diagnostic, Error, Result, Sha256};
 use crate::engine::limits::{Candidate, Limits};
 use crate::engine::target::Target;
@@ -21,8 +19,12 @@ pub fn load(workspace: &Workspace) -> Result<Option<Lock>> {
 }
 
 /// The lock file that a run of these experts needs; with `--locked` there must be one.
-pub(crate) fn needed(workspace: &Workspace, targets: &[Arc<Target>], is_locked: bool) -> Result<Option<Lock>> {
-    if !is_locked && targets.iter().all(|target| target.expert.growth.is_none()) {
+pub(crate) fn needed<'t>(
+    workspace: &Workspace,
+    mut targets: impl Iterator<Item = &'t Target>,
+    is_locked: bool,
+) -> Result<Option<Lock>> {
+    if !is_locked && targets.all(|target| target.expert.growth.is_none()) {
         return Ok(None);
     }
     let lock = load(workspace)?;

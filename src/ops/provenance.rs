@@ -1,15 +1,13 @@
 //! `--provenance`: whether it can be written, and whether it was.
 
-use std::sync::Arc;
-
 use crate::base::{Error, Result};
 use crate::engine::target::Target;
 use crate::format::provenance::ENDING;
 use crate::store::Index;
 
 /// A statement that nobody signed proves nothing, so there must be a key for every expert.
-pub(crate) fn has_keys(targets: &[Arc<Target>]) -> Result<()> {
-    match targets.iter().find(|target| target.signer.is_none()) {
+pub(crate) fn has_keys<'t>(mut targets: impl Iterator<Item = &'t Target>) -> Result<()> {
+    match targets.find(|target| target.signer.is_none()) {
         None => Ok(()),
         Some(target) => Err(Error::usage_help(
             format!("`--provenance` is signed with the key of the package, and `{}` has none", target.key()),

@@ -38,6 +38,18 @@ impl Needs {
     }
 }
 
+/// Do these experts, of a repo that was recalled, say the same of themselves as the index remembers? Then nothing that was
+/// right is wrong now; and no packages come after others: of several experts none requires anything.
+pub fn is_as_remembered(workspace: &Workspace, index: &Index, now: &[(usize, Memo)]) -> bool {
+    let is_same = |number: &usize, now: &Memo| {
+        let then = index.get(workspace.repo.experts[*number].label()).and_then(|view| Memo::decode(view.memo()?));
+        then.is_some_and(|then| Memo { warnings: now.warnings, ..then } == *now)
+    };
+    workspace.recalls(index)
+        && now.iter().all(|(number, memo)| is_same(number, memo))
+        && (now.len() < 2 || now.iter().all(|(_, memo)| memo.requires.is_empty()))
+}
+
 /// Checks the requirements of the chosen experts, which are `known`. Others are read where the index does not know them.
 pub fn check(workspace: &Workspace, index: &Index, known: &BTreeMap<usize, Memo>) -> Result<Needs> {
     let mut needs = one_place_each(workspace, index, known);

@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::base::{Diagnostic, Result};
 use crate::engine::explain::Explained;
-use crate::engine::freshness::{Verdict, in_parallel, look};
+use crate::engine::freshness::in_parallel;
 use crate::engine::key::Change;
 use crate::engine::target::Target;
 use crate::ops::due;
 use crate::ops::experts::remembered;
+use crate::ops::looks::{Fresh, Looks, Stale};
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
 use crate::store::Index;
@@ -79,26 +80,24 @@ impl Status {
 
 /// Looks at the chosen experts with so many threads.
 pub fn status(workspace: &Workspace, chosen: &[usize], threads: usize) -> Result<Status> {
-    let targets = workspace.targets(chosen)?;
-    let index = Arc::new(Index::load(&workspace.index));
-    let verdicts = look(&workspace.root, &index, &targets, false, threads, workspace.looked());
-    let work: Vec<(usize, Arc<Target>, Verdict)> =
-        chosen.iter().zip(targets).zip(verdicts).map(|((number, t), v)| (*number, t, v)).collect();
-    let experts = in_parallel(&work, threads, &|(number, target, verdict): &(usize, Arc<Target>, Verdict)| {
-        let mut standing = match verdict {
-            Verdict::Fresh(memo) => Standing::new(target, State::Fresh, Memo::decode(memo)),
-            Verdict::Stale(_) => stale(workspace, target, &index),
-        };
-        standing.number = *number;
-        standing
+    let index = workspace.known();
+    let looks = Looks::at(workspace, &index, chosen, threads)?;
+    let mut experts = in_parallel(&looks.fresh, threads, &|fresh: &Fresh<'_>| {
+        let folder = workspace.repo.experts[fresh.number].label();
+        Standing { number: fresh.number, ..Standing::new(folder, State::Fresh, Memo::decode(fresh.memo)) }
     });
+    experts.extend(in_parallel(&looks.stale, threads, &|expert: &Stale| Standing {
+        number: expert.number,
+        ..stale(workspace, &expert.target, &index)
+    }));
+    experts.sort_by_key(|expert| expert.number);
     let due = experts.iter().filter(|e| !matches!(e.state, State::Fresh | State::Touched)).count();
     Ok(Status { fresh: experts.len() - due, due, experts })
 }
 
 impl Standing {
-    fn new(target: &Target, state: State, memo: Option<Memo>) -> Self {
-        let folder = target.key().to_owned();
+    fn new(folder: &str, state: State, memo: Option<Memo>) -> Self {
+        let folder = folder.to_owned();
         let name = memo.map(|memo| memo.name).filter(|name| !name.is_empty());
         Self {
             number: 0,
@@ -122,7 +121,7 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
     };
     match Explained::of(&workspace.root, target, index, &workspace.cache) {
         Err(error) => {
-            let mut standing = Standing::new(target, State::Broken, memo());
+            let mut standing = Standing::new(target.key(), State::Broken, memo());
             standing.error = Some(std::error::Error::source(&error).map_or_else(
                 || error.diagnostics().first().map_or_else(|| error.to_string(), |found| found.message.clone()),
                 |why| format!("{error}: {why}"),
@@ -130,14 +129,14 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
             standing.findings = error.diagnostics().to_vec();
             standing
         }
-        Ok(explained) if !explained.is_known => Standing::new(target, State::New, memo()),
+        Ok(explained) if !explained.is_known => Standing::new(target.key(), State::New, memo()),
         Ok(explained) => {
             let state = match (explained.is_same(), explained.touched.is_empty()) {
                 (true, true) => State::Fresh,
                 (true, false) => State::Touched,
                 (false, _) => State::Stale,
             };
-            let mut standing = Standing::new(target, state, memo());
+            let mut standing = Standing::new(target.key(), state, memo());
             if state == State::Stale {
                 standing.cached = Some(due::is_cached(workspace, target, &explained));
             }

@@ -44,8 +44,12 @@ pub fn watch(setup: &Setup, build: &mut dyn FnMut(&Cycle) -> Result<Report>, can
             return Err(Error::Interrupted);
         }
         let again = changed_while_read(&outcome).then_some(AGAIN);
-        // The build may have made folders and outputs.
-        watched.renew(setup, &mut watcher)?;
+        // The build may have made folders and outputs. To look at all of a large repo again takes a moment, in which nothing
+        // is heard of the next save; a package that was built anew where it lay is no reason.
+        if cycle.number == 1 || !outcome.as_ref().is_ok_and(|report| !report.has_new_places) || watched.lacks_folders()
+        {
+            watched.renew(setup, &mut watcher)?;
+        }
         let paths = match watcher.rest(&|path| watched.ignores(path), again, cancel)? {
             Rest::Stopped => return Err(Error::Interrupted),
             Rest::Changed(paths) => paths,
@@ -75,6 +79,8 @@ struct Watched {
     outputs: BTreeSet<PathBuf>,
     /// Folders that packages go to.
     output_folders: BTreeSet<PathBuf>,
+    /// Those among them that hold nothing else, and are not watched.
+    unwatched: BTreeSet<PathBuf>,
 }
 
 impl Watched {
@@ -83,18 +89,18 @@ impl Watched {
         let all: Vec<usize> = (0..workspace.repo.experts.len()).collect();
         let targets = workspace.targets(&all)?;
         let mut folders = BTreeSet::from([workspace.root.clone()]);
-        let own: BTreeSet<&Path> = targets.iter().filter_map(|t| t.out_dir.as_deref()).collect();
+        let unwatched = targets.iter().filter_map(|t| Some(t.out_dir.as_deref()?.to_path_buf())).collect();
         for target in &targets {
             // The folders on the way, where experts are born.
             let above = target.folder.ancestors().skip(1).take_while(|above| above.starts_with(&workspace.root));
             folders.extend(above.map(Path::to_path_buf));
-            walk(&target.folder, &own, &mut folders)?;
+            walk(&target.folder, &unwatched, &mut folders)?;
             folders.extend(target.configs.iter().filter_map(|(_, path, _)| path.parent().map(Path::to_path_buf)));
         }
         folders.insert(setup.config_dir.clone());
         folders.retain(|folder| fs::is_dir(folder));
         let output_folders = targets.iter().map(|target| target.output_folder()).collect();
-        Ok(Self { outputs: outputs(&workspace), output_folders, root: workspace.root, folders })
+        Ok(Self { outputs: outputs(&workspace), output_folders, unwatched, root: workspace.root, folders })
     }
 
     /// Looks again. An Expertfile that is being written by hand may be wrong for a while: then all stays as it was.
@@ -104,6 +110,12 @@ impl Watched {
             *self = now;
         }
         Ok(())
+    }
+
+    /// Did a folder of packages come to be that is to be watched?
+    fn lacks_folders(&self) -> bool {
+        let mut unknown = self.output_folders.difference(&self.folders);
+        unknown.any(|folder| !self.unwatched.contains(folder) && fs::is_dir(folder))
     }
 
     /// May these changes mean that other folders are to be watched? Nearly all saves do not, and need not wait.
@@ -133,7 +145,7 @@ impl Watched {
 }
 
 /// This folder and all below it, but hidden ones and those that packages go to.
-fn walk(folder: &Path, outputs: &BTreeSet<&Path>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+fn walk(folder: &Path, outputs: &BTreeSet<PathBuf>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let mut ahead = vec![folder.to_path_buf()];
     while let Some(folder) = ahead.pop() {
         if outputs.contains(&*folder) {

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::base::{Error, RelPath, Result};
-use crate::engine::freshness::Looked;
 use crate::engine::target::Target;
 use crate::format::signature::PrivateKey;
 use crate::ops::asked::{Answer, Asked, Question, Without};
 use crate::ops::glance::Glance;
 use crate::ops::keygen;
+use crate::ops::memory::Memory;
 use crate::ops::remote::Ci;
 use crate::ops::trusted::{Trusted, trusted_key};
 use crate::spec::expertfile::CacheDir;
 use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
-use crate::store::{LocalCache, Remote, Stat, fs};
+use crate::store::index::Front;
+use crate::store::{Index, LocalCache, Remote, Stat, fs};
 
 /// What the caller knows of the machine: the library itself reads no environment.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +57,9 @@ pub struct Workspace {
     /// is still what `[cache.remote]` says.
     pub connected: Option<Arc<dyn Remote>>,
     /// What was seen before the repo was resolved.
-    pub(crate) glance: Option<Glance>,
+    glance: Option<Glance>,
+    /// The index that was glanced at, where the repo was resolved by it.
+    recalled: Option<Arc<Index>>,
     pub(crate) setup: Setup,
     /// What it was resolved from, and keys and configs that were read since. `None` where that cannot be told for later.
     asked: Mutex<Option<Vec<Question>>>,
@@ -73,7 +76,25 @@ impl Workspace {
 
     /// The same, after a glance at what the index knows: what that found out need not be asked again.
     pub fn open_after(setup: Setup, glance: Option<Glance>) -> Result<Self> {
-        Ok(Self { glance, ..Self::open(setup)? })
+        let recalled = glance.as_ref().and_then(|glance| Self::recall(&setup, glance));
+        let workspace = recalled.map_or_else(|| Self::open(setup), Ok)?;
+        Ok(Self { glance, ..workspace })
+    }
+
+    /// The repo as a glance saw it: only what lies with experts that are not as they were is asked of the disk. `None`
+    /// where anything is not as the grounds have it, or is wrong.
+    fn recall(setup: &Setup, glance: &Glance) -> Option<Self> {
+        let setup = with_user_config(setup.clone()).ok().filter(|setup| glance.is_of(setup))?;
+        let path = LocalCache::new(setup.cache_dir.clone()).repo_folder(&glance.root).join("index");
+        let index = Index::load(&path);
+        let folder = Asked::recalling(Memory::of(glance, &index)?);
+        let repo = crate::spec::resolve(&folder, &setup.request).ok()?;
+        if !folder.is_as_remembered() {
+            return None;
+        }
+        let (root, asked) = (glance.root.clone(), glance.asked().to_vec());
+        let workspace = Self::of(setup, root.clone(), root, repo, Some(asked)).ok()?;
+        (workspace.index == path).then(|| Self { recalled: Some(Arc::new(index)), ..workspace })
     }
 
     /// The one expert in this folder, as if there were no Expertfile.
@@ -105,6 +126,7 @@ impl Workspace {
             output: None,
             connected: None,
             glance: None,
+            recalled: None,
             setup,
             asked: Mutex::new(asked),
         };
@@ -115,9 +137,26 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// What is known of every expert by stat already.
-    pub(crate) fn looked(&self) -> Option<&Looked> {
-        self.glance.as_ref().map(|glance| &glance.looked)
+    /// Was it resolved by what a glance had seen?
+    pub fn is_recalled(&self) -> bool {
+        self.recalled.is_some()
+    }
+
+    /// What the index knows now.
+    pub(crate) fn known(&self) -> Arc<Index> {
+        let is_same = |index: &&Arc<Index>| Front::open(&self.index).is_some_and(|front| front.id() == index.id());
+        self.recalled.as_ref().filter(is_same).map_or_else(|| Arc::new(Index::load(&self.index)), Arc::clone)
+    }
+
+    /// What is known of every expert of an index by stat already.
+    pub(crate) fn glanced(&self, index: &Index) -> Option<&Glance> {
+        self.glance.as_ref().filter(|glance| glance.looked.is_of(index))
+    }
+
+    /// Was the repo resolved by the grounds of this index? Then its experts and their settings are as they were when it
+    /// was written: all of them, also those whose files are not.
+    pub(crate) fn recalls(&self, index: &Index) -> bool {
+        self.recalled.as_ref().is_some_and(|recalled| recalled.id() == index.id())
     }
 
     /// Everything on the disk that decided what the experts and their targets are, beyond what records of the index speak
@@ -436,7 +475,7 @@ fn workspace_above(directory: &Path, request: &Request) -> Option<(PathBuf, Repo
 }
 
 /// A folder whose Expertfile does not count: instead of it there is another text.
-struct Given(Asked, String);
+struct Given(Asked<'static>, String);
 
 impl Folder for Given {
     fn read(&self, path: &RelPath) -> Result<Option<String>> {

@@ -67,11 +67,12 @@ pub fn find(
         walk.go(None, &segments, 0)?;
         if walk.folders.is_empty() {
             let message = format!("`{}` matches no folder with a {manifest} or an {NAME}", pattern.value.as_str());
-            found.push(
-                pattern
-                    .finding(&repo::EXPERTFILE_MEMBER, message)
-                    .help("a pattern is relative to this file; `*` matches one folder's name, `**` any depth"),
-            );
+            let usual =
+                || "a pattern is relative to this file; `*` matches one folder's name, `**` any depth".to_owned();
+            let plain = segments.iter().take_while(|segment| !segment.contains(['*', '?', '[', '\\']));
+            let above = RelPath::new(plain.copied().collect::<Vec<_>>().join("/")).ok();
+            let help = unfilled(root, above.as_ref())?.unwrap_or_else(usual);
+            found.push(pattern.finding(&repo::EXPERTFILE_MEMBER, message).help(help));
         }
         members.append(&mut walk.folders);
     }
@@ -98,6 +99,10 @@ pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) ->
         Some(parent) if !root.is_dir(parent)? => Vec::new(),
         parent => root.list(parent.as_ref())?,
     };
+    let message = format!("there is no folder `{name}`");
+    if let Some(help) = unfilled(root, parent.as_ref())? {
+        return Ok(Some((message, help)));
+    }
     let folders = beside.iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name.as_str());
     let near = suggest::nearest(folder.file_name(), folders);
     let near = near.map(|near| parent.map_or_else(|| near.to_owned(), |parent| format!("{parent}/{near}")));
@@ -105,7 +110,16 @@ pub fn fault(root: &dyn Folder, folder: Option<&RelPath>, manifest: &RelPath) ->
         || "paths are relative to the folder of this file".to_owned(),
         |near| format!("did you mean `{near}`?"),
     );
-    Ok(Some((format!("there is no folder `{name}`"), help)))
+    Ok(Some((message, help)))
+}
+
+/// What may be wrong where experts should lie in a folder that is there and empty.
+fn unfilled(root: &dyn Folder, folder: Option<&RelPath>) -> Result<Option<String>> {
+    let Some(folder) = folder else { return Ok(None) };
+    if !root.is_dir(folder)? || !root.list(Some(folder))?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!("`{folder}` is empty: if it is a git submodule, `git submodule update --init` fills it")))
 }
 
 struct Walk<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::base::{Error, Result};
 use crate::store::{Stat, fs};
@@ -20,6 +20,20 @@ pub struct Changed {
 
 /// The files that differ between the working tree that `folder` lies in and the point where its branch left `base`.
 pub fn changed(folder: &Path, base: &str) -> Result<Changed> {
+    ask(folder, base)?.answer()
+}
+
+/// Git, looking for what differs while others do something else.
+pub struct Asked {
+    top: PathBuf,
+    base: String,
+    diff: Child,
+    others: Child,
+    staged: Child,
+}
+
+/// Asks which files those are, and waits for no answer yet.
+pub fn ask(folder: &Path, base: &str) -> Result<Asked> {
     if base.is_empty() || base.starts_with('-') {
         return Err(Error::usage_help(
             format!("`{base}` is no commit"),
@@ -34,22 +48,36 @@ pub fn changed(folder: &Path, base: &str) -> Result<Changed> {
         }
     })?;
     let top = fs::canonical(Path::new(&top))?;
-    let commit = format!("{base}^{{commit}}");
-    let commit = text(run(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?)
-        .map_err(|_| missing(&top, base))?;
     if text(run(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?).is_err() {
         return Err(Error::usage("the repository has no commit yet, so nothing can be compared"));
     }
+    let commit = format!("{base}^{{commit}}");
+    let commit = text(run(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?)
+        .map_err(|_| missing(&top, base))?;
     let base = text(run(&top, &["merge-base", &commit, "HEAD"])?).map_err(|_| unrelated(&top, base))?;
-    let mut files = BTreeSet::new();
-    // Renames are told as one file gone and one new: both experts are affected. A submodule is looked into on its own.
+    // The longest of the three first. Renames are told as one file gone and one new: both experts are affected. A submodule is
+    // looked into on its own.
+    let others = start(&top, &["ls-files", "--others", "--exclude-standard", "-z"])?;
     let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty", &base, "--"];
-    files.extend(names(run(&top, &diff)?, "diff")?);
-    files.extend(names(run(&top, &["ls-files", "--others", "--exclude-standard", "-z"])?, "ls-files")?);
-    for submodule in submodules(&top)? {
-        inside(&top, &base, &submodule, &mut files)?;
+    let diff = start(&top, &diff)?;
+    let staged = start(&top, &["ls-files", "--stage", "-z"])?;
+    Ok(Asked { top, base, diff, others, staged })
+}
+
+impl Asked {
+    /// The answer.
+    pub fn answer(self) -> Result<Changed> {
+        let Self { top, base, diff, others, staged } = self;
+        let done = |child: Child| child.wait_with_output().map_err(|e| Error::io("run git in", &top, e));
+        let (diff, staged, others) = (done(diff), done(staged), done(others));
+        let mut files = BTreeSet::new();
+        files.extend(names(diff?, "diff")?);
+        files.extend(names(others?, "ls-files")?);
+        for submodule in submodules(&top, staged?)? {
+            inside(&top, &base, &submodule, &mut files)?;
+        }
+        Ok(Changed { top, base, files })
     }
-    Ok(Changed { top, base, files })
 }
 
 /// The text of a file as it was in a commit; `None` where it was not there.
@@ -58,11 +86,13 @@ pub fn show(top: &Path, commit: &str, file: &str) -> Result<Option<Vec<u8>>> {
     Ok(output.status.success().then_some(output.stdout))
 }
 
-/// Folders of the submodules that are checked out.
-fn submodules(top: &Path) -> Result<Vec<String>> {
-    let staged = names(run(top, &["ls-files", "--stage", "-z"])?, "ls-files")?;
-    let links = staged.into_iter().filter(|line| line.starts_with("160000 "));
-    let paths = links.filter_map(|line| Some(line.split_once('\t')?.1.to_owned()));
+/// Folders of the submodules that are checked out, among all that is staged.
+fn submodules(top: &Path, mut staged: Output) -> Result<Vec<String>> {
+    // There may be a hundred thousand files; links to submodules are few.
+    let is_link = |line: &&[u8]| line.starts_with(b"160000 ");
+    staged.stdout = staged.stdout.split(|byte| *byte == 0).filter(is_link).collect::<Vec<_>>().join(&0);
+    let links = names(staged, "ls-files")?;
+    let paths = links.into_iter().filter_map(|line| Some(line.split_once('\t')?.1.to_owned()));
     Ok(paths.filter(|path| Stat::of(&top.join(path).join(".git")).is_ok()).collect())
 }
 
@@ -91,11 +121,15 @@ fn inside(top: &Path, base: &str, path: &str, files: &mut BTreeSet<String>) -> R
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    start(folder, arguments)?.wait_with_output().map_err(|e| Error::io("run git in", folder, e))
+}
+
+fn start(folder: &Path, arguments: &[&str]) -> Result<Child> {
     // Paths as they are, no colours, no pager, no questions, no lock that would disturb the user's own git.
     let mut git = Command::new("git");
     git.arg("-C").arg(folder).args(["--no-optional-locks", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false"]);
     git.args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
-    git.output().map_err(|e| match e.kind() {
+    git.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
             Error::usage_help("`git` is not installed", "`affected` asks git what changed: install it")
         }

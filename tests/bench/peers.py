@@ -189,6 +189,9 @@ def noop(root, experts, work, ours, build, pairs):
             time.sleep(0.05)
         one = ours(before=edit)
         pair(named("one README"), one, Side("ninja", command, work, edit), pairs)
+        for args in (["-n"], ["status"], ["ls"]):
+            alone(named("one README, " + args[0]), ours("expert-build " + args[0], args, edit), pairs)
+        one.once()
     with open(entries, "w") as f:
         f.write(each)
 

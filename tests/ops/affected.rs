@@ -5,6 +5,7 @@ use std::process::Command;
 
 use expert_build::base::Error;
 use expert_build::ops::affected::affected;
+use expert_build::ops::workspace::Workspace;
 
 use crate::space::Space;
 
@@ -133,6 +134,10 @@ fn submodules_are_looked_into() {
     commit(&space.root());
     assert_eq!(folders("HEAD~1"), ["packs/two"], "the submodule moved, and only one of its experts differs");
     assert_eq!(folders("main").len(), 6, "the Expertfile differs from main's");
+    git(&space.root(), &["submodule", "--quiet", "deinit", "-f", "packs"]);
+    let error = Workspace::open(space.setup()).err().unwrap();
+    let help = error.diagnostics()[0].help.clone().unwrap();
+    assert_eq!(help, "`packs` is empty: if it is a git submodule, `git submodule update --init` fills it");
 }
 
 #[test]
@@ -157,4 +162,7 @@ fn a_missing_base_is_told_with_the_command_that_fetches_it() {
     let nowhere = tempfile::tempdir().unwrap();
     let error = expert_build::store::git::changed(nowhere.path(), "main").unwrap_err();
     assert!(error.to_string().ends_with("does not lie in a git repository"), "{error}");
+    git(nowhere.path(), &["init", "-q"]);
+    let error = expert_build::store::git::changed(nowhere.path(), "main").unwrap_err();
+    assert_eq!(error.to_string(), "the repository has no commit yet, so nothing can be compared");
 }

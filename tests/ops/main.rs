@@ -14,6 +14,7 @@ mod glance;
 mod list;
 mod lock;
 mod rebuild;
+mod recalled;
 mod select;
 mod space;
 mod status;

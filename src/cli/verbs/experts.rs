@@ -11,18 +11,20 @@ use crate::ops::affected::affected as affected_op;
 use crate::ops::experts::select;
 use crate::ops::glance::Glance;
 use crate::ops::graph::{self as graph_op, Format};
-use crate::ops::list::{Listed, Matrix, list};
+use crate::ops::list::{Listed, Matrix, list, list_briefly};
 
 /// `ls`
 pub fn ls(args: &LsArgs, settings: &Settings) -> Result<u8> {
     let glance = Glance::at(&settings.setup(&[]), settings::cores());
     opened_after(settings, glance, |workspace, _| {
         let chosen = select(workspace, &args.choice.selectors, settings::cores())?;
-        let experts = list(workspace, &chosen, settings::cores())?;
-        if settings.json || args.format == Plain::Json {
+        let is_json = settings.json || args.format == Plain::Json;
+        if is_json {
+            let experts = list(workspace, &chosen, settings::cores())?;
             experts.iter().try_for_each(json::answer)?;
             return Ok(0);
         }
+        let experts = list_briefly(workspace, &chosen, settings::cores())?;
         let rows = experts.iter().map(|expert| {
             let models: Vec<&str> = expert.models.iter().map(|model| last(model)).collect();
             let tags: Vec<String> = expert.tags.iter().map(|tag| format!("tag:{tag}")).collect();
