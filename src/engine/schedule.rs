@@ -146,17 +146,21 @@ fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch
                 return Ok(Done::new(Status::Cached));
             }
             match context.remote.filter(|link| packages && link.asks() && !context.force) {
-                Some(_) => hash::first_reading(slot, job.target.codec, context, scratch),
+                // What stays there is not unpacked here.
+                Some(link) => hash::first_reading(slot, job.target.codec, !link.policy.minimal, context, scratch),
                 None => hash::big(slot, packages.then_some(job.target.codec), context, scratch),
             }
         }
         Task::Headers { .. } => validate::headers(job, &open, context, scratch),
         Task::Contents { .. } => {
-            let mut done = validate::contents(job, &open)?;
-            if packages && open.vouched.get().is_none() {
+            let asks = packages && open.vouched.get().is_none();
+            let may_come = asks && !open.packages.is_empty() && context.remote.is_some() && !context.force;
+            let late = may_come && open.files.iter().any(hash::is_late);
+            let mut done = validate::contents(job, &open, !late)?;
+            if asks {
                 remote::take(job, &open, context, scratch, &mut done)?;
             }
-            Ok(done)
+            if late { validate::late(job, &open, context, scratch, done) } else { Ok(done) }
         }
         Task::Compose { package, .. } => compose::compose(job, &open, package, context),
         Task::Sign { package, .. } => sign::sign(job, &open, package),

@@ -11,7 +11,7 @@ use crate::ground::noise;
 use crate::proxy::Proxy;
 use crate::space::Space;
 
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let found = std::env::var_os("EXPERT_BUILD_STATIC").map(PathBuf::from).filter(|path| path.exists());
     let sandbox = std::process::Command::new("bwrap").arg("--version").output().is_ok();
     if found.is_none() || !sandbox {
@@ -22,7 +22,7 @@ fn program() -> Option<PathBuf> {
 }
 
 /// Builds, and has workers pack.
-fn executing(space: &Space, there: &There, program: &std::path::Path, arguments: &[&str]) -> Built {
+pub fn executing(space: &Space, there: &There, program: &std::path::Path, arguments: &[&str]) -> Built {
     let program = program.to_str().unwrap();
     let all = [&["--remote-exec", "--remote-exec-binary", program][..], arguments].concat();
     built(&command(space, &there.url, there.instance, &all).output().unwrap())

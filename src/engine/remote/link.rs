@@ -87,7 +87,7 @@ pub struct Figures {
     pub sent: AtomicU64,
     /// Microseconds that making what was taken took when it was made.
     pub saved_us: AtomicU64,
-    /// Experts that were packed by workers.
+    /// Experts that were packed by workers, or found wrong.
     pub executed: AtomicU64,
     /// Experts that a worker was to pack, and that were packed here after all.
     pub fell_back: AtomicU64,

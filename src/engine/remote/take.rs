@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 
 use sha2::Digest as _;
 
-use crate::base::{Digest, Error, Result, Sha256};
+use crate::base::{Diagnostic, Digest, Error, Result, Sha256};
 use crate::engine::files::{FileSlot, Packed};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
+use crate::engine::record::KeptFinding;
 use crate::engine::remote::execute;
 use crate::engine::remote::link::Link;
 use crate::engine::remote::proof::proves;
@@ -21,6 +22,7 @@ use crate::engine::remote::record::{MOST, Package, PackedFile, Record, Wanted};
 use crate::engine::remote::task::{self, Asked};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::{Context, Done, hash};
+use crate::format::safetensors::{Header, Scan};
 use crate::format::segment::{Codec, SEGMENT};
 use crate::store::remote::{ActionResult, CasDigest, Failure, FailureKind};
 
@@ -36,6 +38,8 @@ pub struct Taken {
     pub complete: bool,
     /// The packages that it makes, in the survey's order, where that was told. Nothing is proven by that.
     pub packages: Vec<Package>,
+    /// Why a worker refused the expert, whose values nobody here has looked at yet. Nothing is proven by that either.
+    pub refused: Option<String>,
 }
 
 /// A result with its record, and the small blobs that came with it.
@@ -98,7 +102,7 @@ impl Taking<'_, '_> {
             }
         }
         if self.link.executes() && self.is_worth_it() {
-            taken.packages.extend(self.have_packed(&asked, &slots, scratch, done)?);
+            self.have_packed(&asked, &slots, &mut taken, scratch, done)?;
         }
         Ok(taken)
     }
@@ -138,35 +142,70 @@ impl Taking<'_, '_> {
         }
     }
 
-    /// Has a worker pack the files, and takes them from there. Where that fails they are packed here.
+    /// Has a worker check and pack the files, and takes them from there. Where that fails they are packed here.
     fn have_packed(
         &self,
         asked: &Asked,
         slots: &[&FileSlot],
+        taken: &mut Taken,
         scratch: &mut Scratch,
         done: &mut Done,
-    ) -> Result<Vec<Package>> {
-        let Some(_right) = self.link.may_execute() else { return Ok(Vec::new()) };
-        let (mut packed, mut packages) = (false, Vec::new());
+    ) -> Result<()> {
+        let Some(_right) = self.link.may_execute() else { return Ok(()) };
+        let mut did_it = false;
         if let Some(result) = execute::execute(self, asked)?
             && let Some(answer) = self.read(result, slots)?
         {
-            packed = self.files(&answer, slots, scratch, done)?;
-            packages = answer.record.packages;
+            match answer.record.refused.iter().find_map(KeptFinding::restore) {
+                Some(found) => did_it = self.refused(&found, taken)?,
+                None => {
+                    did_it = self.files(&answer, slots, scratch, done)?;
+                    taken.packages.extend(answer.record.packages);
+                }
+            }
         }
         let figures = &self.link.figures;
-        if packed { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
-        Ok(packages)
+        if did_it { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A worker refused the expert. That may be so where it looked at values that were not looked at here, which is done
+    /// next; whatever else it could find was looked for here before.
+    fn refused(&self, found: &Diagnostic, taken: &mut Taken) -> Result<bool> {
+        let why = format!("{} ({})", found.message, found.code.name);
+        if self.open.files.iter().any(hash::is_late) {
+            taken.refused = Some(why);
+            return Ok(true);
+        }
+        let name = self.open.name(&self.job.target);
+        self.link.wrong(format!("a worker refused `{name}`, which is good here: {why}")).map(|()| false)
+    }
+
+    /// The look at its values that is still to be taken, of weights that needed no reading for their name.
+    fn scan(&self, slot: &FileSlot) -> Option<(&Header, Scan)> {
+        let facts = self.open.facts.get().filter(|_| hash::is_late(slot))?;
+        let header = &facts.weights.get(&slot.path)?.header;
+        Some((header, Scan::new(header)))
+    }
+
+    /// The file was proven: what was seen of its values counts.
+    fn scanned(slot: &FileSlot, scan: Option<(&Header, Scan)>) {
+        if let Some(report) = scan.and_then(|(header, scan)| scan.finish(header).ok()) {
+            let _ = slot.scan.set(report.into());
+        }
     }
 
     /// Asks for a result, and reads its record.
     fn ask(&self, asked: &Asked, slots: &[&FileSlot]) -> Result<Option<Answer>> {
         let remote = &self.link.remote;
         let answer = self.context.pool.away(|| remote.result(&asked.action, &[task::RECORD]));
-        match self.link.heard(answer)?.flatten() {
-            Some(result) => self.read(result, slots),
-            None => Ok(None),
+        let Some(result) = self.link.heard(answer)?.flatten() else { return Ok(None) };
+        let answer = self.read(result, slots)?;
+        if answer.as_ref().is_some_and(|answer| !answer.record.refused.is_empty()) {
+            self.link.wrong("a kept result is a refusal, which nobody keeps")?;
+            return Ok(None);
         }
+        Ok(answer)
     }
 
     /// Reads the record of a result. Servers need not send contents along: then what else is small is fetched with it.
@@ -297,12 +336,16 @@ impl Taking<'_, '_> {
     ) -> Result<()> {
         let Some(content) = slot.digest() else { return Ok(()) };
         let (mut hasher, mut out, mut rest) = (blake3::Hasher::new(), Vec::new(), &packed[..]);
+        let mut scan = self.scan(slot);
         let table = file.table();
         let cut = table.iter().rev().skip(1).all(|segment| segment.source_len as usize == SEGMENT);
         let unpacks = table.iter().all(|segment| {
             let Some((now, later)) = rest.split_at_checked(segment.packed_len as usize) else { return false };
             rest = later;
             let whole = scratch.reader.read(self.codec().compression, segment, now, &mut out);
+            if let Some((_, scan)) = &mut scan {
+                scan.feed(hasher.count(), &out);
+            }
             hasher.update(&out);
             whole
         });
@@ -310,6 +353,7 @@ impl Taking<'_, '_> {
         if !(cut && unpacks && rest.is_empty() && is_it) {
             return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
         }
+        Self::scanned(slot, scan);
         let packed = if packed.len() <= hash::INLINE {
             Packed::Inline(packed, table)
         } else {
@@ -352,10 +396,13 @@ impl Taking<'_, '_> {
         let Some(packed) = self.context.cache.blob(&home)? else { return Ok(()) };
         let table = file.table();
         let compression = self.codec().compression;
-        if !proves(packed, &table, compression, content, self.context.pool, scratch)? {
+        let mut scan = self.scan(slot);
+        let values = scan.as_mut().map(|(_, scan)| scan);
+        if !proves(packed, &table, compression, content, values, self.context.pool, scratch)? {
             self.context.cache.forget_blob(&home);
             return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
         }
+        Self::scanned(slot, scan);
         self.context.wrote(home);
         self.note_name(home, wanted.digest.sha256);
         self.keep(slot, file, Packed::Blob(home, table), done)
