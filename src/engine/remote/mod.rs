@@ -8,13 +8,15 @@
 //! * **Nothing is believed.** A package is a function of its inputs, and the inputs lie here. Manifest, headers, findings and
 //!   the whole assembly are made here each time, which costs next to nothing; only packed bytes come from elsewhere, and they
 //!   count once they were unpacked and what came out had the BLAKE3 of the source ([`proof`]), segment by segment in all threads,
-//!   each segment standing for itself ([`crate::format::segment_reader`]). What a poisoned cache can do is cost time.
+//!   each segment standing for itself ([`crate::format::segment_reader`]). What a poisoned cache can do is cost time. That holds for
+//!   workers too: below is what each of their claims is worth.
 //! * **So the source is read first.** An action is named by the SHA-256 of its inputs, so a big file is read before anything
 //!   is asked, for both hashes and a look at its values, and a second time if it has to be packed after all. A hint of size and
 //!   samples, as the local cache has, would save the second reading and cost one round trip for each expert at every hit.
 //!   The second reading comes from the page cache and takes no SHA-256, whose order is the bottleneck of the first: it adds
-//!   BLAKE3 (8 % of the work of a whole pass) and the copy out of the page cache. A file whose digest the index knows is read
-//!   once, as without a remote, and so is one that anybody's cache has packed.
+//!   BLAKE3 (8 % of the work of a whole pass) and the copy out of the page cache. A file whose names the index knows is read
+//!   at most once, to be packed, and one that anybody's cache has packed not at all: the values of weights are looked at in
+//!   what is unpacked for the proof.
 //! * **One question for an expert first.** Its answer brings the tables, all small files and the names of the big ones. Only where
 //!   it is not there are big files asked for by themselves: whoever changed the README finds the weights so.
 //! * **The same action for cache and worker.** A worker's differs by the program among its inputs and by nothing else, and
@@ -22,6 +24,26 @@
 //! * **Waiting costs no thread.** Who waits for an answer is [away](crate::engine::pool::Pool::away), and another thread works.
 //!   Sending goes on beside the build ([`uploads`]) and is waited for at its end.
 //! * **Signing is never asked for.** A signed expert asks for its parts, and its key is in no action.
+//!
+//! # What a worker does, and what of it counts
+//!
+//! Its task is the whole of an expert's build: all checks over manifest, headers and values, all hashes, packing. Its result is
+//! the packed files with the SHA-256 of each source, or, of an expert that is wrong, what was found. No more is believed of that
+//! than of a cache, as validation is promised to be this machine's own:
+//!
+//! | a worker says | what is done here |
+//! |---|---|
+//! | these are the hashes | they are compared with the names of its inputs, which had to be known here before it could be asked |
+//! | these are the packed bytes | they are unpacked, and BLAKE3 says whether that is the source; the source is not read |
+//! | nothing is wrong with the values | they are looked at in what was just unpacked; findings are made here, and no reading is needed for them |
+//! | this is wrong | nothing is packed; the values are read here. What is told are the findings of here, the same as ever; where there are none, that is told as the worker's fault, and the expert is packed here |
+//!
+//! So one thing cannot be handed over, whatever the worker is trusted with: **hashing**. The protocol names an input by its
+//! SHA-256, so whoever asks has hashed it, unless the index remembers the names of files that have not changed since.
+//! Where the reading for a name is due, the values are looked at in it, and what is wrong goes nowhere: it would cost sending
+//! the file to have somebody else look at bytes that pass by here anyway. Where it is not due (another compression or level, a
+//! collected cache, other checks), a worker's validation saves this machine its reading. A refusal is never kept for
+//! others: it is not proven, and nobody could use it but by looking again.
 //!
 //! # What it costs
 //!

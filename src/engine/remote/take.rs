@@ -2,7 +2,8 @@
 //!
 //! The expert as a whole is asked for first: one question, whose answer brings all small files with it. Only where it is
 //! not there are its big files asked for, one by one, and only where one of those is not there either may a worker be asked
-//! to pack them. What is taken lies in the local cache afterwards, and the build goes on as if it had been there before.
+//! to check and pack them. What is taken lies in the local cache afterwards, and the build goes on as if it had been there
+//! before. Values of weights that were not read here are looked at in what comes out of their packed bytes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
