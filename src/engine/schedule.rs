@@ -55,6 +55,11 @@ const WAITING: usize = 1024;
 const OPEN: usize = 4;
 const OPEN_EACH: usize = 4;
 
+/// How many jobs are open at a time, with so many threads and other machines' workers. What a worker does is open here.
+pub fn most_open(threads: usize, workers: usize) -> usize {
+    OPEN + OPEN_EACH * threads + workers
+}
+
 enum Message {
     Started { id: usize, thread: usize, at_us: u64 },
     Ended { id: usize, at_us: u64, result: Box<Result<Done>> },
@@ -260,7 +265,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
     /// Gives the workers the first tasks of more jobs. They never get far ahead of this thread: what was begun and not
     /// finished is what memory goes to. Jobs wait for none but those before them, so there is always one that goes on.
     fn begin_more(&mut self) {
-        let most = OPEN + OPEN_EACH * self.context.pool.threads();
+        let workers = self.context.remote.map_or(0, |link| link.workers());
+        let most = most_open(self.context.pool.threads(), workers);
         while self.open < most && !self.stopping {
             let Some(first) = self.to_begin.next() else { return };
             self.open += 1;

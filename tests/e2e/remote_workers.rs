@@ -204,3 +204,18 @@ fn a_worker_that_finds_nothing_wrong_is_not_believed() {
     let lies = lying("lints.weights-not-finite = \\\"deny\\\"", "lints.weights-not-finite = \\\"allow\\\"");
     assert_eq!(run(&fake(lies)), honest);
 }
+
+#[test]
+fn what_workers_packed_may_stay_there_and_all_others_find_it() {
+    let fake = Arc::new(Fake { worker: Some(worker(|_| false)), ..Fake::default() });
+    let (first, second) = (checkout(), checkout());
+    let program = static_program(&first);
+    let client = Client::new(&fake).with("exec", "true").with("exec-binary", program).with("download", "minimal");
+    let (report, seen) = client.run(&first);
+    let used = seen.remote.unwrap();
+    assert_eq!((report.left_there, used.executed, used.fell_back, used.sent), (4, 3, 0, 3), "{:?}", seen.notices);
+    assert!(first.packages().is_empty() && used.bytes_down < 64 << 10, "records alone: {}", used.bytes_down);
+    let (report, seen) = Client::new(&fake).run(&second);
+    assert_eq!((report.restored, seen.segments_made, seen.remote.unwrap().hits), (4, 0, 3));
+    assert!(second.packages() == expected(&second));
+}

@@ -44,7 +44,9 @@ pub(super) fn execute(taking: &Taking<'_, '_>, asked: &Asked) -> Result<Option<A
     let wanted = |digest: &CasDigest| action.inputs.values().any(|input| input.digest == *digest);
     inputs.retain(|input| wanted(&input.digest));
     let (pool, remote) = (taking.context.pool, &taking.link.remote);
+    let carrying = taking.link.carry();
     let sent = pool.away(|| remote.upload(&inputs));
+    drop(carrying);
     if taking.link.heard(sent)?.is_none() {
         return Ok(None);
     }
