@@ -151,9 +151,35 @@ fn a_second_checkout_restores_all_byte_for_byte_and_compresses_nothing() {
         fake.take();
         let (report, _) = Client::new(&fake).run(&second);
         assert_eq!(report.restored, 4);
-        assert!(fake.take().0.is_empty(), "the local cache has it all");
+        let asked = BTreeMap::from([("GetActionResult", 3)]);
+        assert_eq!(fake.take().0, asked, "the local cache has it all, and so has the other machine");
         assert!(first.packages() == second.packages());
     }
+}
+
+#[test]
+fn what_only_the_local_cache_has_is_sent_when_it_is_restored() {
+    let fake = Arc::new(Fake::default());
+    let (first, second) = (checkout(), checkout());
+    Client::new(&fake).with("url", "off").run(&first);
+    let packages = first.packages();
+    let again = |client: &Client<'_>| {
+        first.outputs().iter().for_each(|(path, _)| first.remove(path));
+        let (report, seen) = client.run(&first);
+        assert_eq!((report.built, report.restored, seen.segments_made), (0, 4, 0));
+        assert!(first.packages() == packages);
+        seen.remote.unwrap().sent
+    };
+    assert_eq!(again(&Client::new(&fake).with("write", "never")), 0);
+    assert!(fake.take().0.is_empty(), "whoever may not send asks nothing");
+    assert_eq!(again(&Client::new(&fake)), 4);
+    assert_eq!(again(&Client::new(&fake)), 0, "it is there");
+    fake.break_by(Fault::Down);
+    assert_eq!(again(&Client::new(&fake)), 0);
+    fake.mend();
+    let (report, seen) = Client::new(&fake).run(&second);
+    assert_eq!((report.restored, seen.segments_made, seen.remote.unwrap().hits), (4, 0, 3));
+    assert!(second.packages() == packages);
 }
 
 #[test]

@@ -19,6 +19,8 @@
 //!   what is unpacked for the proof.
 //! * **One question for an expert first.** Its answer brings the tables, all small files and the names of the big ones. Only where
 //!   it is not there are big files asked for by themselves: whoever changed the README finds the weights so.
+//! * **What only the local cache had is offered.** A server that is new, or has forgotten, is filled by whoever restores a
+//!   package and may write: one question for an expert, and what it lacks. What is up to date is not looked at for that.
 //! * **The same action for cache and worker.** A worker's differs by the program among its inputs and by nothing else, and
 //!   what it made is kept under the name without the program too: machines whose programs were compiled apart share results.
 //! * **Waiting costs no thread.** Who waits for an answer is [away](crate::engine::pool::Pool::away), and another thread works.
@@ -52,6 +54,8 @@
 //! | | asks | fetches | sends |
 //! |---|---|---|---|
 //! | nothing changed here | 0, and no connection | 0 | 0 |
+//! | restored from the local cache, all is there | 1 where results are sent, else 0 | 0 | 0 |
+//! | restored from the local cache, nothing is there | 1 | 0 | 4 + 3 `b` |
 //! | fresh checkout, all is there | 1 | `b`, and 1 where the server does not send records along or files are of 16 KiB to 1 MiB | 0 |
 //! | the README changed, the local cache has the rest | 1 | 0 | 4 + 2 `b` |
 //! | the README changed, on a fresh machine | 1 + `b` | `b` | 4 |
@@ -108,6 +112,7 @@
 pub mod execute;
 pub mod give;
 pub mod link;
+pub mod offer;
 pub mod proof;
 pub mod record;
 pub mod take;
@@ -116,4 +121,5 @@ pub mod uploads;
 
 pub use give::give;
 pub use link::{Link, Policy, Worker};
+pub use offer::offer;
 pub use take::{Taken, take};
