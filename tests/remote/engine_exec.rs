@@ -54,6 +54,19 @@ fn workers_pack_and_the_bytes_are_those_of_a_local_build() {
 }
 
 #[test]
+fn what_workers_packed_may_stay_there() {
+    let (Some(program), Some(there)) = (program(), There::casd(&[])) else { return };
+    let space = checkout();
+    let run = executing(&space, &there, &program, &["--remote-download", "minimal"]);
+    assert_eq!((run.code, run.remote("executed"), run.remote("errors")), (0, 3, 0), "{run:#?}");
+    assert!(space.packages().is_empty() && run.remote("bytes_down") < 64 << 10, "records alone: {run:#?}");
+    let other = copy(&space);
+    let warm = build_well(&other, &there, &[]);
+    assert_eq!((warm.counts(), warm.segments(), warm.remote("hits")), ([0, 4, 0], 0, 3), "{warm:#?}");
+    assert!(other.packages() == expected(&space));
+}
+
+#[test]
 fn local_threads_work_while_workers_do() {
     let (Some(program), Some(there)) = (program(), There::casd(&[])) else { return };
     let expert = |number: u64| Expert::lora(&format!("e{number}")).file("vocab.model", &**noise(BIG / 2, number));
