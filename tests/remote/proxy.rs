@@ -32,9 +32,10 @@ impl Way {
     fn turn(&self, bytes: &mut [u8]) {
         let (turned, count) = (self.turned.load(Ordering::SeqCst), bytes.len() as u64);
         let from = self.passed.fetch_add(count, Ordering::SeqCst);
-        if turned > 0 {
-            let numbers = (from / turned + 1..).map(|n| n * turned).take_while(|number| *number <= from + count);
-            numbers.for_each(|number| bytes[(number - from - 1) as usize] ^= 0x04);
+        let before = from.checked_div(turned);
+        let numbers = before.into_iter().flat_map(|before| before + 1..).map(|n| n * turned);
+        for number in numbers.take_while(|number| *number <= from + count) {
+            bytes[(number - from - 1) as usize] ^= 0x04;
         }
     }
 }

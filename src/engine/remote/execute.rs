@@ -1,7 +1,7 @@
 //! `execute`: has a worker validate, hash and pack an expert: sends the inputs that it lacks, waits, takes the result.
 //!
 //! Whoever waits is away, so it costs no thread of this machine. A worker that fails is told once: the expert is packed here
-//! then. One that finds something wrong with the expert has a result like any other, and [`super::take`] looks into it.
+//! then. One that finds something wrong with the expert has a result like any other, and [`take`](mod@super::take) looks into it.
 
 use std::io::Cursor;
 

@@ -1,7 +1,7 @@
 //! `offer`: an expert that the local cache had, for a machine that lacks it.
 //!
 //! Nothing was asked for such an expert, and nothing of it was packed in this run. Where results are sent, one question tells
-//! whether others would find it; only if not, its small files are packed again, and it is [given](super::give) like any other.
+//! whether others would find it; only if not, its small files are packed again, and it is [given](mod@super::give) like any other.
 
 use crate::base::Result;
 use crate::base::event::Status;
