@@ -77,6 +77,12 @@
 //! fetches none and takes 1 round trip for each expert. `tests/e2e/remote.rs` counts these rows with a server in memory and
 //! `tests/remote` with real ones.
 //!
+//! Seen once with a release program, 1 GiB of bfloat16 weights in gzip and buildbox-casd on the same two busy cores: cold,
+//! 828.7 MB went up; with another README, 42,759 bytes from the machine that had built it and 42,387 from a fresh one; a fresh
+//! checkout took 828.7 MB, compressed nothing and had the same bytes. Of three such packages a third was sent when the last was in
+//! its place. A restored package is no cheaper here than one that is packed, as it has to be proven: 9 CPU seconds for gzip, 7
+//! for zstd, against 4. What it saves is compression by whatever is slower than our own, and `minimal` saves all but the hashes.
+//!
 //! # What 100 workers would do
 //!
 //! Simulated by `tests/e2e/remote_scale.rs`, with this program's own plan and its own decisions who travels
