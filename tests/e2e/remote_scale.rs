@@ -432,6 +432,7 @@ fn the_same_is_simulated_twice_and_every_worker_is_used() {
     let scene = SCENES[4];
     let first = simulate(scene, 1_000, 100);
     assert_eq!(first, simulate(scene, 1_000, 100));
+    assert!(first.most_away > most_open(CORES, 0), "what workers do does not count among what is open for the cores");
     assert!(simulate(Scene { prove: 1 << 30, ..scene }, 1_000, 10).most_away == 10, "all that there are");
     // A line that is slow is left to few: the rest is packed here.
     let slow = Scene { line: 10, ..SCENES[0] };

@@ -197,12 +197,19 @@ fn a_worker_that_finds_nothing_wrong_is_not_believed() {
         assert_eq!((used.executed, used.fell_back, used.errors), (1, 0, 0));
         seen.found
     };
-    let told = fake(worker(|_| false));
+    let packed = || -> usize {
+        let cache = space.outer("cache");
+        let size = |path: &String| std::fs::metadata(cache.join(path)).unwrap().len();
+        crate::space::files_below(&cache).iter().filter(|path| size(path) > 1 << 20).count()
+    };
+    let (told, before) = (fake(worker(|_| false)), packed());
     let honest = run(&told);
+    assert_eq!(packed(), before, "what is wrong was packed nowhere here");
     assert!(told.state.lock().unwrap().results.is_empty(), "a refusal is not kept for others");
     // Its packed bytes show what it did not say.
     let lies = lying("lints.weights-not-finite = \\\"deny\\\"", "lints.weights-not-finite = \\\"allow\\\"");
     assert_eq!(run(&fake(lies)), honest);
+    assert_eq!(packed(), before + 1, "it came from there");
 }
 
 #[test]
