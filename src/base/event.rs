@@ -238,7 +238,7 @@ pub struct RemoteUse {
     pub errors: u64,
     /// Results that were sent to it.
     pub sent: u64,
-    /// Experts that its workers packed.
+    /// Experts that its workers packed, or found wrong.
     pub executed: u64,
     /// Experts that a worker was to pack, and that were packed here after all.
     pub fell_back: u64,

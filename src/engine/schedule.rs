@@ -55,6 +55,11 @@ const WAITING: usize = 1024;
 const OPEN: usize = 4;
 const OPEN_EACH: usize = 4;
 
+/// How many jobs are open at a time, with so many threads and other machines' workers. What a worker does is open here.
+pub fn most_open(threads: usize, workers: usize) -> usize {
+    OPEN + OPEN_EACH * threads + workers
+}
+
 enum Message {
     Started { id: usize, thread: usize, at_us: u64 },
     Ended { id: usize, at_us: u64, result: Box<Result<Done>> },
@@ -146,17 +151,21 @@ fn perform(task: Task, job: &Job, context: &Context<'_>, packages: bool, scratch
                 return Ok(Done::new(Status::Cached));
             }
             match context.remote.filter(|link| packages && link.asks() && !context.force) {
-                Some(_) => hash::first_reading(slot, job.target.codec, context, scratch),
+                // What stays there is not unpacked here.
+                Some(link) => hash::first_reading(slot, job.target.codec, !link.policy.minimal, context, scratch),
                 None => hash::big(slot, packages.then_some(job.target.codec), context, scratch),
             }
         }
         Task::Headers { .. } => validate::headers(job, &open, context, scratch),
         Task::Contents { .. } => {
-            let mut done = validate::contents(job, &open)?;
-            if packages && open.vouched.get().is_none() {
+            let asks = packages && open.vouched.get().is_none();
+            let may_come = asks && !open.packages.is_empty() && context.remote.is_some() && !context.force;
+            let late = may_come && open.files.iter().any(hash::is_late);
+            let mut done = validate::contents(job, &open, !late)?;
+            if asks {
                 remote::take(job, &open, context, scratch, &mut done)?;
             }
-            Ok(done)
+            if late { validate::late(job, &open, context, scratch, done) } else { Ok(done) }
         }
         Task::Compose { package, .. } => compose::compose(job, &open, package, context),
         Task::Sign { package, .. } => sign::sign(job, &open, package),
@@ -256,7 +265,8 @@ impl<'c, 'o, 'x> Coordinator<'c, 'o, 'x> {
     /// Gives the workers the first tasks of more jobs. They never get far ahead of this thread: what was begun and not
     /// finished is what memory goes to. Jobs wait for none but those before them, so there is always one that goes on.
     fn begin_more(&mut self) {
-        let most = OPEN + OPEN_EACH * self.context.pool.threads();
+        let workers = self.context.remote.map_or(0, |link| link.workers());
+        let most = most_open(self.context.pool.threads(), workers);
         while self.open < most && !self.stopping {
             let Some(first) = self.to_begin.next() else { return };
             self.open += 1;

@@ -1,7 +1,7 @@
 //! `remote-task`: what a worker of a remote cache does: the task in its working directory, and nothing outside of it.
 //!
 //! An expert is built there as anywhere: validated, hashed, packed, put together; then its packed files and their record
-//! are left where the action says. No home, no user's configuration, no variable and no network take part, and the cache is
+//! are left where the action says. Of one that is wrong, the record has what was found, and nothing is packed. No home, no user's configuration, no variable and no network take part, and the cache is
 //! a folder of the working directory.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const WORK: &str = "work";
 /// No task's text is longer.
 const MOST: u64 = 16 << 20;
 
-/// Does the task of a file in a working directory, with so many threads. The report says what is wrong with the expert.
+/// Does the task of a file in a working directory, with so many threads. An expert that is wrong is a result.
 pub fn remote_task(
     directory: &Path,
     task: &Path,
@@ -47,7 +47,13 @@ pub fn remote_task(
             let workspace = Workspace::given(setup(&directory, epoch), &directory.join(EXPERT), &expertfile)?;
             let options = Options { jobs: threads, whole: true, ..Options::default() };
             let left = |open: &Open| leave(&directory, &workspace, open, packages);
-            build_each(&workspace, &[0], &options, cancel, observer, Some(&mut |_, open| left(open)))
+            let report = build_each(&workspace, &[0], &options, cancel, observer, Some(&mut |_, open| left(open)))?;
+            // To find it wrong is a result, too: whoever asked looks at it then, and packs nothing.
+            if let Some((_, Error::Invalid(found))) = report.failed.first() {
+                output::write(&result(&directory, RECORD), &Record::refused(found).encode())?;
+                return Ok(Report::default());
+            }
+            Ok(report)
         }
         Make::File { compression, level } => file(&directory, compression, level).map(|()| Report::default()),
     }

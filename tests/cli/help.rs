@@ -129,7 +129,8 @@ fn build() {
       -j, --jobs <N>           Work with N threads [default: the number of cores]
       -k, --keep-going         Go on with other experts after a failure, as `check` always does
           --strict             Warnings are errors (`lints.preset = "strict"`)
-      -n, --dry-run            Show what would be built and why; the exit code is 1 if anything would
+      -n, --dry-run            Show what would be built and why, and ask no remote cache; the exit code
+                               is 1 if anything would
           --force              Build all of them anew, without the cache
           --frozen             Build nothing; fail with exit code 1 if anything is stale
           --locked             Fail with exit code 1 where a version in Expertfile.lock would get other
@@ -155,7 +156,7 @@ fn build() {
                                        (`on-error = "fail"`)
           --remote-download <WHICH>    Write all packages that the remote cache has, or only tell of
                                        them (minimal) [default: all]
-          --remote-exec                Have the workers of the remote cache pack experts
+          --remote-exec                Have the workers of the remote cache check and pack experts
           --remote-jobs <N>            Have so many experts packed by workers at once [default: 16]
           --remote-exec-binary <FILE>  Have workers run this program, linked statically [default: this
                                        one]

@@ -28,6 +28,8 @@ mod package_verb;
 mod readme;
 mod real;
 mod remote;
+mod remote_scale;
+mod remote_workers;
 mod signing;
 mod timings;
 #[path = "../trace_rules/mod.rs"]

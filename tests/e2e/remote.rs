@@ -1,7 +1,6 @@
 //! A remote cache, through the library and a fake of it: what is shared, what it costs, and that nothing wrong comes of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -19,18 +18,24 @@ use crate::space::Space;
 
 /// What a run did.
 #[derive(Default)]
-struct Seen {
-    artifacts: Vec<(String, Status)>,
-    segments_made: u64,
-    notices: Vec<String>,
-    remote: Option<RemoteUse>,
-    uploading: usize,
+pub struct Seen {
+    pub artifacts: Vec<(String, Status)>,
+    pub segments_made: u64,
+    pub bytes_read: u64,
+    pub notices: Vec<String>,
+    pub found: Vec<String>,
+    pub remote: Option<RemoteUse>,
+    pub uploading: usize,
 }
 
 impl Observer for Seen {
     fn on(&mut self, event: &Event) {
         match event {
-            Event::TaskFinish { segments_made, .. } => self.segments_made += segments_made,
+            Event::TaskFinish { segments_made, bytes_read, .. } => {
+                self.segments_made += segments_made;
+                self.bytes_read += bytes_read;
+            }
+            Event::Diagnostic(found) => self.found.push(format!("{}: {}", found.code.name, found.message)),
             Event::Artifact { path, status, .. } => self.artifacts.push((path.clone(), *status)),
             Event::Notice { message } => self.notices.push(message.clone()),
             Event::Uploading { .. } => self.uploading += 1,
@@ -41,7 +46,7 @@ impl Observer for Seen {
 }
 
 /// How a client uses the remote cache.
-struct Client<'a> {
+pub struct Client<'a> {
     fake: &'a Arc<Fake>,
     flags: Vec<(&'static str, &'static str)>,
     ci: Ci,
@@ -49,17 +54,17 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(fake: &'a Arc<Fake>) -> Self {
+    pub fn new(fake: &'a Arc<Fake>) -> Self {
         let options = Options { jobs: 2, ..Options::default() };
         Self { fake, flags: vec![("url", "grpc://cache"), ("write", "always")], ci: Ci::None, options }
     }
 
-    fn with(mut self, key: &'static str, value: &'static str) -> Self {
+    pub fn with(mut self, key: &'static str, value: &'static str) -> Self {
         self.flags.push((key, value));
         self
     }
 
-    fn try_run(&self, space: &Space) -> (Result<Report, Error>, Seen) {
+    pub fn try_run(&self, space: &Space) -> (Result<Report, Error>, Seen) {
         let mut request = Request::default();
         for (key, value) in &self.flags {
             request = request.flag("test", &format!("cache.remote.{key}"), value);
@@ -75,7 +80,7 @@ impl<'a> Client<'a> {
     }
 
     #[track_caller]
-    fn run(&self, space: &Space) -> (Report, Seen) {
+    pub fn run(&self, space: &Space) -> (Report, Seen) {
         let (report, seen) = self.try_run(space);
         let report = report.unwrap();
         assert_eq!(report.exit_code(), 0, "{:?} {:?}", report.failed, seen.notices);
@@ -93,14 +98,14 @@ fn big(seed: u64) -> Vec<u8> {
     (0..(2 << 20) + 77).map(|i| if i < 3 << 19 { noise() } else { noise() % 16 }).collect()
 }
 
-fn checkout() -> Space {
+pub fn checkout() -> Space {
     let text = "Words that come again and again. ".repeat(3000);
     let a = Expert::lora("a").soft_prompt("x").file("vocab.model", big(1)).file("README.md", text);
     Space::with(&[a, Expert::two_models("b"), Expert::lora("c").file("vocab.model", big(1))])
 }
 
 /// What a build without any remote makes of it.
-fn expected(space: &Space) -> BTreeMap<String, Vec<u8>> {
+pub fn expected(space: &Space) -> BTreeMap<String, Vec<u8>> {
     let fake = Arc::new(Fake::default());
     let local = Space::new();
     local.copy(&space.path(""), "");
@@ -146,9 +151,35 @@ fn a_second_checkout_restores_all_byte_for_byte_and_compresses_nothing() {
         fake.take();
         let (report, _) = Client::new(&fake).run(&second);
         assert_eq!(report.restored, 4);
-        assert!(fake.take().0.is_empty(), "the local cache has it all");
+        let asked = BTreeMap::from([("GetActionResult", 3)]);
+        assert_eq!(fake.take().0, asked, "the local cache has it all, and so has the other machine");
         assert!(first.packages() == second.packages());
     }
+}
+
+#[test]
+fn what_only_the_local_cache_has_is_sent_when_it_is_restored() {
+    let fake = Arc::new(Fake::default());
+    let (first, second) = (checkout(), checkout());
+    Client::new(&fake).with("url", "off").run(&first);
+    let packages = first.packages();
+    let again = |client: &Client<'_>| {
+        first.outputs().iter().for_each(|(path, _)| first.remove(path));
+        let (report, seen) = client.run(&first);
+        assert_eq!((report.built, report.restored, seen.segments_made), (0, 4, 0));
+        assert!(first.packages() == packages);
+        seen.remote.unwrap().sent
+    };
+    assert_eq!(again(&Client::new(&fake).with("write", "never")), 0);
+    assert!(fake.take().0.is_empty(), "whoever may not send asks nothing");
+    assert_eq!(again(&Client::new(&fake)), 4);
+    assert_eq!(again(&Client::new(&fake)), 0, "it is there");
+    fake.break_by(Fault::Down);
+    assert_eq!(again(&Client::new(&fake)), 0);
+    fake.mend();
+    let (report, seen) = Client::new(&fake).run(&second);
+    assert_eq!((report.restored, seen.segments_made, seen.remote.unwrap().hits), (4, 0, 3));
+    assert!(second.packages() == packages);
 }
 
 #[test]
@@ -407,98 +438,4 @@ fn the_page_on_costs_is_true() {
     }
     assert_eq!(cost(&third).0, 10 * (1 + 1 + 1 + 4), "the README changed, on a fresh machine");
     assert_eq!(cost(&third), (0, 0, 0), "nothing changed");
-}
-
-/// Runs the program in a folder, as a worker would.
-fn worker(fail: fn(usize) -> bool) -> crate::remote_fake::Worker {
-    let number = std::sync::atomic::AtomicUsize::new(0);
-    Box::new(move |action, inputs| {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, bytes) in inputs {
-            let path = path.under(folder.path());
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
-        if fail(number.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            return (1, BTreeMap::new(), b"error: the worker has no room".to_vec());
-        }
-        let output = std::process::Command::new(crate::space::EXPERT_BUILD)
-            .args(&action.arguments[1..])
-            .current_dir(folder.path())
-            .env_clear()
-            .output()
-            .unwrap();
-        let read = |path: &String| Some((path.clone(), std::fs::read(folder.path().join(path)).ok()?));
-        let files = action.output_paths.iter().filter_map(read).collect();
-        (output.status.code().unwrap_or(-1), files, output.stderr)
-    })
-}
-
-/// A program that workers could run, as far as can be told from its head.
-fn static_program(space: &Space) -> &'static str {
-    let mut head = vec![0_u8; 64 + 56];
-    head[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-    (head[32], head[54], head[56]) = (64, 56, 1);
-    let path = space.outer("program");
-    std::fs::write(&path, head).unwrap();
-    Box::leak(path.to_string_lossy().into_owned().into_boxed_str())
-}
-
-#[test]
-fn workers_pack_experts_and_the_bytes_are_the_same() {
-    let fake = Arc::new(Fake { worker: Some(worker(|_| false)), ..Fake::default() });
-    let space = checkout();
-    let text = "[workspace]\nmembers = [\"experts/*\"]\n[defaults]\npublisher = \"me\"\ncompression = \"zstd\"\n\
-                include = [\"README.md\"]\nlints = { preset = \"recommended\" }\n[defaults.model.tiny]\nconfig = \"tiny.json\"\n";
-    space.write("Expertfile.toml", text);
-    space.write("tiny.json", "{\"hidden_size\": 8, \"num_hidden_layers\": 2, \"vocab_size\": 100}");
-    let program = static_program(&space);
-    let client = || Client::new(&fake).with("exec", "true").with("exec-binary", program);
-    let (report, seen) = client().run(&space);
-    let used = seen.remote.unwrap();
-    assert_eq!((used.executed, used.fell_back, used.errors), (3, 0, 0), "{:?}", seen.notices);
-    assert_eq!((report.built, report.restored, seen.segments_made), (0, 4, 0));
-    assert!(space.packages() == expected(&space));
-    // Whoever does not execute finds the same results.
-    let other = Space::new();
-    other.copy(&space.path(""), "");
-    other.outputs().iter().for_each(|(path, _)| other.remove(path));
-    let (report, seen) = Client::new(&fake).run(&other);
-    assert_eq!((report.restored, seen.segments_made, seen.remote.unwrap().hits), (4, 0, 3));
-    assert_eq!(fake.state.lock().unwrap().executed, 3);
-}
-
-#[test]
-fn what_workers_do_not_do_is_done_here() {
-    let space = checkout();
-    let fake = Arc::new(Fake { worker: Some(worker(|number| number == 0)), ..Fake::default() });
-    let program = static_program(&space);
-    let (_, seen) = Client::new(&fake).with("exec", "true").with("exec-binary", program).run(&space);
-    let used = seen.remote.unwrap();
-    assert_eq!((used.executed, used.fell_back, used.errors), (2, 1, 1));
-    assert_eq!(seen.notices.len(), 1);
-    assert!(seen.notices[0].contains("a worker ended with code 1") && seen.notices[0].contains("no room"));
-    assert!(space.packages() == expected(&space));
-    // One at a time: the others are built here meanwhile.
-    let fake = Arc::new(Fake { worker: Some(worker(|_| false)), ..Fake::default() });
-    let other = Space::new();
-    other.copy(&space.path(""), "");
-    other.outputs().iter().for_each(|(path, _)| other.remove(path));
-    let (_, seen) = Client::new(&fake).with("exec", "true").with("jobs", "1").with("exec-binary", program).run(&other);
-    let used = seen.remote.unwrap();
-    assert!(used.executed >= 1 && used.executed < 3 && used.fell_back == 0, "{used:?}");
-    assert!(other.packages() == space.packages());
-}
-
-#[test]
-fn a_program_that_workers_cannot_run_is_refused_and_named() {
-    let space = checkout();
-    let fake = Arc::new(Fake { worker: Some(worker(|_| false)), ..Fake::default() });
-    std::fs::write(space.outer("script"), "#!/bin/sh\n").unwrap();
-    let script = Box::leak(space.outer("script").to_string_lossy().into_owned().into_boxed_str());
-    let (report, _) = Client::new(&fake).with("exec", "true").with("exec-binary", script).try_run(&space);
-    let error = report.unwrap_err();
-    assert_eq!(error.exit_code(), 2);
-    assert!(error.to_string().contains("not a statically linked program"), "{error}");
-    assert!(Path::new(script).exists());
 }

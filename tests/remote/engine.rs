@@ -101,7 +101,8 @@ impl Built {
 pub fn command(space: &Space, url: &str, instance: &str, arguments: &[&str]) -> Command {
     let all = [&["build", "--message-format", "json", "-j", "2", "--remote-cache", url][..], arguments].concat();
     let mut command = space.command(EXPERT_BUILD, "", &all);
-    command.env("EXPERT_BUILD_CACHE_REMOTE_WRITE", "always");
+    // A server on a busy machine is slow, and that is not what is looked at.
+    command.env("EXPERT_BUILD_CACHE_REMOTE_WRITE", "always").env("EXPERT_BUILD_CACHE_REMOTE_TIMEOUT", "120");
     if !instance.is_empty() {
         command.env("EXPERT_BUILD_CACHE_REMOTE_INSTANCE", instance);
     }

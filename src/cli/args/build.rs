@@ -77,7 +77,7 @@ pub struct BuildArgs {
     /// How to work.
     #[command(flatten)]
     pub work: Work,
-    /// Show what would be built and why; the exit code is 1 if anything would
+    /// Show what would be built and why, and ask no remote cache; the exit code is 1 if anything would
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Build all of them anew, without the cache

@@ -18,7 +18,7 @@ pub struct RemoteArgs {
     /// Write all packages that the remote cache has, or only tell of them (minimal) [default: all]
     #[arg(long, value_name = "WHICH", hide_possible_values = true)]
     pub remote_download: Option<Download>,
-    /// Have the workers of the remote cache pack experts
+    /// Have the workers of the remote cache check and pack experts
     #[arg(long)]
     pub remote_exec: bool,
     /// Have so many experts packed by workers at once [default: 16]

@@ -10,7 +10,7 @@ Examples:
   expert-build status -v                 all experts
   expert-build status --exit-code -q tag:prod    for scripts: 1 if anything is due, 11 if broken
 
-Builds nothing and reads only what could have changed.";
+Builds nothing, asks no remote cache, and reads only what could have changed.";
 pub(super) const WHY_MORE: &str = "\
 Examples:
   expert-build why expert-sql            what a build would do it for, and what earlier ones did it for

@@ -1,7 +1,7 @@
 //! `execute`: has a worker validate, hash and pack an expert: sends the inputs that it lacks, waits, takes the result.
 //!
-//! Whoever waits is away, so it costs no thread of this machine. A worker that fails, or refuses the expert, is told
-//! once: the expert is packed here then, and if something is wrong with it, that is told as always.
+//! Whoever waits is away, so it costs no thread of this machine. A worker that fails is told once: the expert is packed here
+//! then. One that finds something wrong with the expert has a result like any other, and [`take`](mod@super::take) looks into it.
 
 use std::io::Cursor;
 
@@ -44,7 +44,9 @@ pub(super) fn execute(taking: &Taking<'_, '_>, asked: &Asked) -> Result<Option<A
     let wanted = |digest: &CasDigest| action.inputs.values().any(|input| input.digest == *digest);
     inputs.retain(|input| wanted(&input.digest));
     let (pool, remote) = (taking.context.pool, &taking.link.remote);
+    let carrying = taking.link.carry();
     let sent = pool.away(|| remote.upload(&inputs));
+    drop(carrying);
     if taking.link.heard(sent)?.is_none() {
         return Ok(None);
     }

@@ -16,8 +16,9 @@ use crate::engine::remote::uploads::{Made, Sending};
 
 /// Queues the results of an expert whose packages are in their places, unless the other machine has them.
 pub fn give(job: &Job, open: &Open, link: &Arc<Link>, stopped: &dyn Fn() -> bool) -> Result<()> {
-    let known = open.remote.get().is_some_and(|taken| taken.complete);
-    if !link.writes() || known || open.vouched.get().is_some() {
+    // What was restored from the local cache and not offered is not ready.
+    let known = open.remote.get().map_or(open.vouched.get().is_some(), |taken| taken.complete);
+    if !link.writes() || known {
         return Ok(());
     }
     let terms = &link.policy.terms;

@@ -17,6 +17,10 @@ use crate::store::{ActionKey, Cache, Remote};
 /// Failures in a row after which the other machine is not asked again.
 pub const PATIENCE: u32 = 3;
 
+/// So many experts' inputs or results are on their way to or from workers at once. While there are more, the line is what is
+/// waited for, and whoever comes packs here: it would only stand in the row.
+pub const CARRIED: usize = 8;
+
 /// How a run deals with another machine.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -87,7 +91,7 @@ pub struct Figures {
     pub sent: AtomicU64,
     /// Microseconds that making what was taken took when it was made.
     pub saved_us: AtomicU64,
-    /// Experts that were packed by workers.
+    /// Experts that were packed by workers, or found wrong.
     pub executed: AtomicU64,
     /// Experts that a worker was to pack, and that were packed here after all.
     pub fell_back: AtomicU64,
@@ -115,6 +119,7 @@ pub struct Link {
     fetching: Mutex<BTreeSet<ActionKey>>,
     fetched: Condvar,
     executing: AtomicUsize,
+    carrying: AtomicUsize,
     /// Files whose results are there, or on their way.
     there: Mutex<BTreeSet<ActionKey>>,
 }
@@ -141,6 +146,7 @@ impl Link {
             fetching: Mutex::default(),
             fetched: Condvar::new(),
             executing: AtomicUsize::new(0),
+            carrying: AtomicUsize::new(0),
             there: Mutex::default(),
         }
     }
@@ -260,11 +266,34 @@ impl Link {
         Fetching { link: self, key }
     }
 
-    /// The right to have one more action run, if there is one.
+    /// Says that an expert's inputs or results are carried, until that is dropped.
+    pub fn carry(&self) -> Carrying<'_> {
+        self.carrying.fetch_add(1, Ordering::Relaxed);
+        Carrying(self)
+    }
+
+    /// How many actions may run at once.
+    pub fn workers(&self) -> usize {
+        self.policy.worker.as_ref().filter(|_| self.executes()).map_or(0, |worker| worker.jobs)
+    }
+
+    /// The right to have one more action run, if there is one: there are workers that are free, and a line that is.
     pub fn may_execute(&self) -> Option<Executing<'_>> {
-        let most = self.policy.worker.as_ref().filter(|_| self.executes())?.jobs;
+        let most = self.workers();
+        if self.carrying.load(Ordering::Relaxed) >= CARRIED {
+            return None;
+        }
         let more = |now: usize| (now < most).then_some(now + 1);
         self.executing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Executing(self))
+    }
+}
+
+/// Something is on its way to or from a worker.
+pub struct Carrying<'l>(&'l Link);
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        self.0.carrying.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,8 @@
 //! `proves`: does a blob that another machine packed hold the content that lies here, and nothing else?
 //!
 //! The blob is unpacked segment by segment, by all threads, and the BLAKE3 of what comes out is compared with that of the
-//! source, which was read here. Nothing of the source is read again, and at most `2 × threads + 2` segments are in memory.
+//! source, which is known here. Nothing of the source is read, and at most `2 × threads + 2` segments are in memory. Where the
+//! values of weights are still to be looked at, that is done with what came out: once the hash is right, it is the source.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -12,14 +13,17 @@ use crate::base::{Digest, Error, Result};
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
 use crate::engine::stream::{root, subtree};
+use crate::format::safetensors::{ChunkScan, Scan, Scanner};
 use crate::format::segment::{Compression, SEGMENT, Segment};
 
-/// Is the packed file, by this table, the content of this digest? What cannot be read is not.
+/// Is the packed file, by this table, the content of this digest? What cannot be read is not. `scan` gets its values, which
+/// are worth nothing where it is not.
 pub fn proves(
     packed: File,
     table: &[Segment],
     compression: Compression,
     content: Digest,
+    mut scan: Option<&mut Scan>,
     pool: &Pool<'_>,
     scratch: &mut Scratch,
 ) -> Result<bool> {
@@ -37,7 +41,8 @@ pub fn proves(
         }
         if begun < table.len() && begun - ended < limit && (begun == ended || pool.assists() < limit) {
             let segment = table[begun];
-            let answer = Answer { sender: sender.clone(), number: begun, proof: None };
+            let scanner = scan.as_ref().map(|scan| scan.scanner());
+            let answer = Answer { sender: sender.clone(), number: begun, scanner, proof: None };
             let (packed, at, only) = (Arc::clone(&packed), place, table.len() == 1);
             let prove = move |scratch: &mut Scratch| prove(answer, &packed, at, segment, compression, only, scratch);
             match only {
@@ -56,8 +61,11 @@ pub fn proves(
         let answer = if wait && pool.assists() == 0 { receiver.recv().ok() } else { receiver.try_recv().ok() };
         match answer {
             Some((_, None)) => return Ok(false),
-            Some((number, Some(value))) => {
-                chaining[number] = value;
+            Some((number, Some(proof))) => {
+                chaining[number] = proof.hash;
+                if let (Some(scan), Some(scanned)) = (&mut scan, proof.scanned) {
+                    scan.merge(scanned);
+                }
                 ended += 1;
             }
             None => {}
@@ -78,17 +86,24 @@ fn is_cut(table: &[Segment], size: u64) -> bool {
     full && sum == size && table.last().is_none_or(|last| last.source_len > 0 && last.source_len as usize <= SEGMENT)
 }
 
+/// What came out of a segment.
+struct Proof {
+    hash: [u8; 32],
+    scanned: Option<ChunkScan>,
+}
+
 /// One segment's answer: its hash, or that it is not what it should be.
 struct Answer {
-    sender: Sender<(usize, Option<[u8; 32]>)>,
+    sender: Sender<(usize, Option<Proof>)>,
     number: usize,
-    proof: Option<[u8; 32]>,
+    scanner: Option<Arc<Scanner>>,
+    proof: Option<Proof>,
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         // Nobody may want it any more.
-        let _ = self.sender.send((self.number, self.proof));
+        let _ = self.sender.send((self.number, self.proof.take()));
     }
 }
 
@@ -104,8 +119,9 @@ fn prove(
     let (mut bytes, mut out) = (std::mem::take(&mut scratch.buffer), Vec::new());
     bytes.resize(segment.packed_len as usize, 0);
     if packed.read_exact_at(&mut bytes, at).is_ok() && scratch.reader.read(compression, &segment, &bytes, &mut out) {
-        let hash = || *blake3::hash(&out).as_bytes();
-        answer.proof = Some(if only { hash() } else { subtree(&out, answer.number as u64 * SEGMENT as u64) });
+        let place = answer.number as u64 * SEGMENT as u64;
+        let hash = if only { *blake3::hash(&out).as_bytes() } else { subtree(&out, place) };
+        answer.proof = Some(Proof { hash, scanned: answer.scanner.as_ref().map(|scanner| scanner.chunk(place, &out)) });
     }
     scratch.buffer = bytes;
 }
@@ -149,7 +165,8 @@ mod tests {
                         }
                         let mut scratch = Scratch::default();
                         let mut is = |packed: &[u8], table: &[Segment], content: Digest| {
-                            proves(file(packed), table, compression, content, &pool, &mut scratch).expect("it is asked")
+                            proves(file(packed), table, compression, content, None, &pool, &mut scratch)
+                                .expect("it is asked")
                         };
                         let content = Digest::of(&bytes);
                         assert!(is(&packed, &table, content), "{compression}, {length} bytes, {threads} threads");

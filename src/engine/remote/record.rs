@@ -3,14 +3,15 @@
 //! One line of JSON, a newline, and raw bytes that the JSON refers to by length, as in the [local cache](super::super::record).
 //! It is not that cache's record: there a package is a list of pieces that is believed, as this machine wrote it. Here nothing
 //! is believed but how to read the packed bytes, and so nothing else is sent: manifest, headers and findings are made anew
-//! where they are needed, and cost less than their way over the network.
+//! where they are needed, and cost less than their way over the network. A worker that finds the expert wrong packs nothing and
+//! says what it found, as a reason to look here before anything else is done.
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Sha256;
+use crate::base::{Diagnostic, Severity, Sha256};
 use crate::engine::files::{FileSlot, Packed};
 use crate::engine::job::Open;
-use crate::engine::record::{PackedSegment, decode, encode};
+use crate::engine::record::{KeptFinding, PackedSegment, decode, encode};
 use crate::format::segment::Segment;
 use crate::store::remote::CasDigest;
 
@@ -18,6 +19,8 @@ use crate::store::remote::CasDigest;
 pub const INLINE: u64 = 16 << 10;
 /// All of them together.
 const INLINE_IN_ALL: u64 = 256 << 10;
+/// No more findings are told of an expert that is refused.
+const FINDINGS: usize = 100;
 /// No record is longer.
 pub const MOST: u64 = 64 << 20;
 
@@ -29,6 +32,9 @@ pub struct Record {
     /// One for each package; none where they are signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<Package>,
+    /// What a worker found, where that kept it from packing. Then there is nothing else here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<KeptFinding>,
     /// The packed bytes that are here.
     #[serde(skip)]
     inline: Vec<u8>,
@@ -92,6 +98,12 @@ impl<'a> Adding<'a> {
 }
 
 impl Record {
+    /// The record of an expert that was refused for these findings.
+    pub fn refused(found: &[Diagnostic]) -> Self {
+        let errors = found.iter().filter(|found| found.severity == Severity::Error);
+        Self { refused: errors.take(FINDINGS).map(KeptFinding::of).collect(), ..Self::default() }
+    }
+
     /// Adds a file. `read` gives the bytes of a small blob that shall travel in the record; where it cannot, and for what
     /// is larger, the caller sends the packed bytes as an output of their own: `false`.
     pub fn add(&mut self, file: &Adding<'_>, read: impl FnOnce() -> Option<Vec<u8>>) -> bool {
@@ -125,12 +137,13 @@ impl Record {
         encode(self, &self.inline)
     }
 
-    /// Reads it back. `None` where it is not a record, or not of so many files.
+    /// Reads it back. `None` where it is not a record, or neither of so many files nor of none that was refused.
     pub fn decode(bytes: &[u8], files: usize) -> Option<Self> {
         let (mut record, inline) = decode::<Self>(bytes)?;
         let here: u64 = record.files.iter().filter(|file| file.inline).map(PackedFile::len).sum();
         record.inline = inline.to_vec();
-        (here == inline.len() as u64 && record.files.len() == files).then_some(record)
+        let count = if record.refused.is_empty() { files } else { 0 };
+        (here == inline.len() as u64 && record.files.len() == count).then_some(record)
     }
 
     /// The packed bytes of each file that are in the record.
@@ -160,7 +173,7 @@ pub struct Wanted {
 #[cfg(test)]
 mod tests {
     use super::{Adding, INLINE, Record};
-    use crate::base::{Digest, Sha256};
+    use crate::base::{Diagnostic, Digest, Sha256};
     use crate::engine::files::Packed;
     use crate::format::segment::{Encoder, Segment};
 
@@ -186,5 +199,8 @@ mod tests {
         assert_eq!(Record::decode(&bytes[..bytes.len() - 1], 4), None);
         assert_eq!(Record::decode(&[&bytes[..], b"x"].concat(), 4), None);
         assert_eq!(Record::decode(b"", 0), None);
+        let found = Diagnostic::new(&crate::base::codes::files::FILE_MISSING, "it is not there");
+        let refused = Record::refused(&[found]).encode();
+        assert_eq!(Record::decode(&refused, 4).expect("a record").refused.len(), 1);
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! The expert as a whole is asked for first: one question, whose answer brings all small files with it. Only where it is
 //! not there are its big files asked for, one by one, and only where one of those is not there either may a worker be asked
-//! to pack them. What is taken lies in the local cache afterwards, and the build goes on as if it had been there before.
+//! to check and pack them. What is taken lies in the local cache afterwards, and the build goes on as if it had been there
+//! before. Values of weights that were not read here are looked at in what comes out of their packed bytes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sha2::Digest as _;
-
-use crate::base::{Digest, Error, Result, Sha256};
+use crate::base::{Diagnostic, Digest, Error, Result, Sha256};
 use crate::engine::files::{FileSlot, Packed};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
+use crate::engine::record::KeptFinding;
 use crate::engine::remote::execute;
 use crate::engine::remote::link::Link;
 use crate::engine::remote::proof::proves;
@@ -21,6 +21,7 @@ use crate::engine::remote::record::{MOST, Package, PackedFile, Record, Wanted};
 use crate::engine::remote::task::{self, Asked};
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::{Context, Done, hash};
+use crate::format::safetensors::{Header, Scan};
 use crate::format::segment::{Codec, SEGMENT};
 use crate::store::remote::{ActionResult, CasDigest, Failure, FailureKind};
 
@@ -36,6 +37,8 @@ pub struct Taken {
     pub complete: bool,
     /// The packages that it makes, in the survey's order, where that was told. Nothing is proven by that.
     pub packages: Vec<Package>,
+    /// Why a worker refused the expert, whose values nobody here has looked at yet. Nothing is proven by that either.
+    pub refused: Option<String>,
 }
 
 /// A result with its record, and the small blobs that came with it.
@@ -81,8 +84,7 @@ impl Taking<'_, '_> {
             let answer = self.ask(&asked, &slots)?;
             let was_there = answer.is_some();
             if let Some(answer) = answer {
-                let told = answer.record.packages.len() == self.open.packages.len() && !self.open.packages.is_empty();
-                let stays = self.link.policy.minimal && told;
+                let stays = self.link.policy.minimal && self.tells_packages(&answer.record);
                 taken.complete = stays || self.files(&answer, &slots, scratch, done)?;
                 taken.packages = answer.record.packages;
             }
@@ -98,7 +100,7 @@ impl Taking<'_, '_> {
             }
         }
         if self.link.executes() && self.is_worth_it() {
-            taken.packages.extend(self.have_packed(&asked, &slots, scratch, done)?);
+            self.have_packed(&asked, &slots, &mut taken, scratch, done)?;
         }
         Ok(taken)
     }
@@ -138,35 +140,93 @@ impl Taking<'_, '_> {
         }
     }
 
-    /// Has a worker pack the files, and takes them from there. Where that fails they are packed here.
+    /// Has a worker check and pack the files, and takes them from there. Where that fails they are packed here.
     fn have_packed(
         &self,
         asked: &Asked,
         slots: &[&FileSlot],
+        taken: &mut Taken,
         scratch: &mut Scratch,
         done: &mut Done,
-    ) -> Result<Vec<Package>> {
-        let Some(_right) = self.link.may_execute() else { return Ok(Vec::new()) };
-        let (mut packed, mut packages) = (false, Vec::new());
+    ) -> Result<()> {
+        let Some(_right) = self.link.may_execute() else { return Ok(()) };
+        let mut did_it = false;
         if let Some(result) = execute::execute(self, asked)?
             && let Some(answer) = self.read(result, slots)?
         {
-            packed = self.files(&answer, slots, scratch, done)?;
-            packages = answer.record.packages;
+            match answer.record.refused.iter().find_map(KeptFinding::restore) {
+                Some(found) => did_it = self.refused(&found, taken)?,
+                None => {
+                    let told = self.tells_packages(&answer.record);
+                    did_it = match self.link.policy.minimal && told {
+                        true => self.leave(asked, &answer.result, taken)?,
+                        false => {
+                            let _carrying = self.link.carry();
+                            self.files(&answer, slots, scratch, done)?
+                        }
+                    };
+                    taken.packages.extend(answer.record.packages);
+                }
+            }
         }
         let figures = &self.link.figures;
-        if packed { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
-        Ok(packages)
+        if did_it { &figures.executed } else { &figures.fell_back }.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Are all packages of the expert told?
+    fn tells_packages(&self, record: &Record) -> bool {
+        record.packages.len() == self.open.packages.len() && !self.open.packages.is_empty()
+    }
+
+    /// What a worker made stays there, under the name that all ask by. Nobody believes it for that.
+    fn leave(&self, asked: &Asked, result: &ActionResult, taken: &mut Taken) -> Result<bool> {
+        if self.link.writes() {
+            let kept = self.context.pool.away(|| self.link.remote.update(&asked.action, result));
+            let sent = self.link.delivered(kept)?;
+            self.link.figures.sent.fetch_add(u64::from(sent), Ordering::Relaxed);
+        }
+        taken.complete = true;
+        Ok(true)
+    }
+
+    /// A worker refused the expert. That may be so where it looked at values that were not looked at here, which is done
+    /// next; whatever else it could find was looked for here before.
+    fn refused(&self, found: &Diagnostic, taken: &mut Taken) -> Result<bool> {
+        let why = format!("{} ({})", found.message, found.code.name);
+        if self.open.files.iter().any(hash::is_late) {
+            taken.refused = Some(why);
+            return Ok(true);
+        }
+        let name = self.open.name(&self.job.target);
+        self.link.wrong(format!("a worker refused `{name}`, which is good here: {why}")).map(|()| false)
+    }
+
+    /// The look at its values that is still to be taken, of weights that needed no reading for their name.
+    fn scan(&self, slot: &FileSlot) -> Option<(&Header, Scan)> {
+        let facts = self.open.facts.get().filter(|_| hash::is_late(slot))?;
+        let header = &facts.weights.get(&slot.path)?.header;
+        Some((header, Scan::new(header)))
+    }
+
+    /// The file was proven: what was seen of its values counts.
+    fn scanned(slot: &FileSlot, scan: Option<(&Header, Scan)>) {
+        if let Some(report) = scan.and_then(|(header, scan)| scan.finish(header).ok()) {
+            let _ = slot.scan.set(report.into());
+        }
     }
 
     /// Asks for a result, and reads its record.
     fn ask(&self, asked: &Asked, slots: &[&FileSlot]) -> Result<Option<Answer>> {
         let remote = &self.link.remote;
         let answer = self.context.pool.away(|| remote.result(&asked.action, &[task::RECORD]));
-        match self.link.heard(answer)?.flatten() {
-            Some(result) => self.read(result, slots),
-            None => Ok(None),
+        let Some(result) = self.link.heard(answer)?.flatten() else { return Ok(None) };
+        let answer = self.read(result, slots)?;
+        if answer.as_ref().is_some_and(|answer| !answer.record.refused.is_empty()) {
+            self.link.wrong("a kept result is a refusal, which nobody keeps")?;
+            return Ok(None);
         }
+        Ok(answer)
     }
 
     /// Reads the record of a result. Servers need not send contents along: then what else is small is fetched with it.
@@ -297,12 +357,16 @@ impl Taking<'_, '_> {
     ) -> Result<()> {
         let Some(content) = slot.digest() else { return Ok(()) };
         let (mut hasher, mut out, mut rest) = (blake3::Hasher::new(), Vec::new(), &packed[..]);
+        let mut scan = self.scan(slot);
         let table = file.table();
         let cut = table.iter().rev().skip(1).all(|segment| segment.source_len as usize == SEGMENT);
         let unpacks = table.iter().all(|segment| {
             let Some((now, later)) = rest.split_at_checked(segment.packed_len as usize) else { return false };
             rest = later;
             let whole = scratch.reader.read(self.codec().compression, segment, now, &mut out);
+            if let Some((_, scan)) = &mut scan {
+                scan.feed(hasher.count(), &out);
+            }
             hasher.update(&out);
             whole
         });
@@ -310,6 +374,7 @@ impl Taking<'_, '_> {
         if !(cut && unpacks && rest.is_empty() && is_it) {
             return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
         }
+        Self::scanned(slot, scan);
         let packed = if packed.len() <= hash::INLINE {
             Packed::Inline(packed, table)
         } else {
@@ -352,10 +417,13 @@ impl Taking<'_, '_> {
         let Some(packed) = self.context.cache.blob(&home)? else { return Ok(()) };
         let table = file.table();
         let compression = self.codec().compression;
-        if !proves(packed, &table, compression, content, self.context.pool, scratch)? {
+        let mut scan = self.scan(slot);
+        let values = scan.as_mut().map(|(_, scan)| scan);
+        if !proves(packed, &table, compression, content, values, self.context.pool, scratch)? {
             self.context.cache.forget_blob(&home);
             return self.link.wrong(format!("`{}` is packed wrongly there", slot.path));
         }
+        Self::scanned(slot, scan);
         self.context.wrote(home);
         self.note_name(home, wanted.digest.sha256);
         self.keep(slot, file, Packed::Blob(home, table), done)
@@ -366,14 +434,13 @@ impl Taking<'_, '_> {
         let (context, link) = (self.context, self.link);
         let streamed = context.pool.away(|| -> Result<_> {
             let mut blob = context.cache.new_blob(digest.size)?;
-            let (mut hasher, mut sha, mut fault) = (blake3::Hasher::new(), sha2::Sha256::new(), None);
+            let (mut hasher, mut fault) = (blake3::Hasher::new(), None);
             let answer = link.remote.stream(digest, &mut |bytes| {
                 if context.pool.is_cancelled() {
                     fault = Some(Error::Interrupted);
                     return Err(std::io::Error::other("the run was stopped"));
                 }
                 hasher.update(bytes);
-                sha.update(bytes);
                 blob.write(bytes).map_err(|error| {
                     let text = error.to_string();
                     fault = Some(error);
@@ -386,8 +453,9 @@ impl Taking<'_, '_> {
             if let Err(failure) = answer {
                 return Ok(Err(failure));
             }
-            // Whoever carries the bytes has checked them; nothing here hangs on that.
-            if Sha256::new(sha.finalize().into()) != digest.sha256 || hasher.count() != digest.size {
+            // Whoever carries the bytes has checked their SHA-256, and what they hold is proven: a third hash would cost more
+            // than fetching them over a fast line.
+            if hasher.count() != digest.size {
                 let message = format!("{digest} came as other bytes");
                 return Ok(Err(Failure { kind: FailureKind::Wrong, message }));
             }

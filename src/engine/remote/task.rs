@@ -35,7 +35,7 @@ pub const RECORD: &str = "out/record";
 /// The file of a task about one file.
 pub const FILE: &str = "file";
 /// The form of tasks and records.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Where the packed bytes of the file of this number lie.
 pub fn packed(number: usize) -> String {

@@ -11,6 +11,7 @@ use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::limits::Candidate;
 use crate::engine::record::{KeptFinding, PackageResult};
+use crate::engine::remote;
 use crate::engine::remote::record::Package;
 use crate::engine::scratch::Scratch;
 use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
@@ -52,6 +53,9 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
             work.assemble(context, scratch, &mut done, began)?
         }
     };
+    if package + 1 == open.packages.len() {
+        remote::offer(job, open, context, scratch, &mut done)?;
+    }
     let mut sides = vec![(beside::path(&target, beside::CHECKSUM), checksum(&target, sha256))];
     if context.provenance {
         sides.push((beside::path(&target, ENDING), provenance::text(job, open, package, &target, sha256)?));

@@ -80,16 +80,40 @@ fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, sc
 }
 
 /// Reads a big file and packs nothing, as another machine is asked for the packed bytes before they are made: that takes its
-/// SHA-256. What the local cache has of it is taken at once, and then it may be that nothing is read.
-pub fn first_reading(slot: &FileSlot, codec: Codec, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+/// SHA-256. What the local cache has of it is taken at once, and then it may be that nothing is read. With `late`, neither is
+/// what has a name already: its values are looked at when it is unpacked or packed.
+pub fn first_reading(
+    slot: &FileSlot,
+    codec: Codec,
+    late: bool,
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+) -> Result<Done> {
     let mut done = Done::new(Status::Cached);
     digest_if_hinted(slot, context, scratch, &mut done)?;
-    if !known_here(slot, codec, context, &mut done)? && (slot.digests().is_none() || wants_scan(slot)) {
+    if !known_here(slot, codec, context, &mut done)? && (slot.digests().is_none() || (wants_scan(slot) && !late)) {
         whole_pass(slot, None, context, scratch, &mut done).map_err(|e| slot.blame(e))?;
         // One that looks unlike what was packed here may be equal to it all the same.
         known_here(slot, codec, context, &mut done)?;
     }
     Ok(done)
+}
+
+/// Reads a big file whose values nobody has looked at yet, and with a codec packs it on the way.
+pub fn late(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, scratch: &mut Scratch) -> Result<Done> {
+    match codec.filter(|_| slot.packed().is_none()) {
+        Some(codec) => big(slot, Some(codec), context, scratch),
+        None => {
+            let mut done = Done::new(Status::Cached);
+            whole_pass(slot, None, context, scratch, &mut done).map_err(|e| slot.blame(e))?;
+            Ok(done)
+        }
+    }
+}
+
+/// Are its values still to be looked at, though it needs no reading for its name?
+pub fn is_late(slot: &FileSlot) -> bool {
+    !slot.is_small() && slot.digests().is_some() && wants_scan(slot)
 }
 
 /// Takes a file whose digest is known from the local cache, if that has it packed.

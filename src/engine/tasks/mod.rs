@@ -91,6 +91,17 @@ impl Done {
             notices: Vec::new(),
         }
     }
+
+    /// Counts what a part of the task did.
+    pub fn add(&mut self, part: &Self) {
+        self.segments_made += part.segments_made;
+        self.segments_reused += part.segments_reused;
+        self.bytes_read += part.bytes_read;
+        self.hits += part.hits;
+        self.misses += part.misses;
+        self.bytes_saved += part.bytes_saved;
+        self.saved_us += part.saved_us;
+    }
 }
 
 impl Context<'_> {

@@ -151,8 +151,8 @@ fn base_config(path: &std::path::Path, bytes: &[u8], found: &mut Vec<Diagnostic>
     }
 }
 
-/// Checks what only the contents tell: hashes that the manifest gives, values of tensors.
-pub fn contents(job: &Job, open: &Open) -> Result<Done> {
+/// Checks what only the contents tell: hashes that the manifest gives and, unless they are still to come, values of tensors.
+pub fn contents(job: &Job, open: &Open, with_values: bool) -> Result<Done> {
     let done = Done::new(Status::Done);
     if open.vouched.get().is_some() {
         return Ok(Done::new(Status::Cached));
@@ -175,10 +175,29 @@ pub fn contents(job: &Job, open: &Open) -> Result<Done> {
         }
     }
     open.find(check::manifest_files::integrity(manifest, &actual));
-    if let Some(facts) = open.facts.get() {
+    if let Some(facts) = open.facts.get().filter(|_| with_values) {
         open.find(values(open, manifest, facts));
     }
     judge(job, open, done)
+}
+
+/// Checks values that came late: what another machine packed was looked at when it was proven; what nobody packed is read
+/// and packed now. Where a worker has refused the expert it is only read: if it is wrong, nothing was packed in vain.
+pub fn late(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, mut done: Done) -> Result<Done> {
+    let refused = open.remote.get().and_then(|taken| taken.refused.as_deref());
+    let codec = refused.is_none().then_some(job.target.codec);
+    for slot in open.files.iter().filter(|slot| hash::is_late(slot)) {
+        done.add(&hash::late(slot, codec, context, scratch)?);
+    }
+    if let (Some(manifest), Some(facts)) = (&open.survey.manifest, open.facts.get()) {
+        open.find(values(open, manifest, facts));
+    }
+    done = judge(job, open, done)?;
+    if let (Some(link), Some(why)) = (context.remote, refused) {
+        link.wrong(format!("a worker refused `{}`, which is good here: {why}", open.name(&job.target)))?;
+        done.notices.extend(link.notices());
+    }
+    Ok(done)
 }
 
 /// What the values of the tensors tell: not finite, never trained, the same under two names.
