@@ -8,7 +8,7 @@ place), and prints a table: wall seconds, CPU seconds (user + system of all proc
 process, bytes of output. Peers come from Debian: pigz, isal (igzip), zstd, ninja-build, coreutils, openssl; one that
 is absent is said and left out. Not part of CI: timings never decide whether a build passes.
 """
-import argparse, glob, json, os, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, glob, hashlib, json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -97,21 +97,24 @@ def upcast(root):
     """Makes the weights of every expert below here 32-bit floats that hold the 16-bit ones they were."""
     for path in glob.glob(os.path.join(root, "expert-*", "adapter_model.safetensors")):
         with open(path, "rb") as f:
-            size = int.from_bytes(f.read(8), "little")
-            header, data = json.loads(f.read(size)), f.read()
+            narrow = f.read()
+        size = int.from_bytes(narrow[:8], "little")
+        header, data = json.loads(narrow[8:8 + size]), narrow[8 + size:]
         for name, tensor in header.items():
             if name != "__metadata__":
                 tensor["dtype"], tensor["data_offsets"] = "F32", [2 * at for at in tensor["data_offsets"]]
         wide = bytearray(2 * len(data))
         wide[2::4], wide[3::4] = data[0::2], data[1::2]
         text = json.dumps(header).encode()
+        wide = len(text).to_bytes(8, "little") + text + wide
         with open(path, "wb") as f:
-            f.write(len(text).to_bytes(8, "little") + text + wide)
+            f.write(wide)
         manifest = os.path.join(os.path.dirname(path), "manifest.json")
         with open(manifest) as f:
             old = f.read()
         with open(manifest, "w") as f:
-            f.write(old.replace(str(size + 8 + len(data)), str(len(text) + 8 + len(wide))))
+            new = old.replace(str(len(narrow)), str(len(wide)))
+            f.write(new.replace(hashlib.sha256(narrow).hexdigest(), hashlib.sha256(wide).hexdigest()))
 
 
 def sizes(workload, ours, work):

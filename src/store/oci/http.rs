@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn silence_ends() {
         let mut http = Http::new(None, true).unwrap();
-        http.silence = Duration::from_millis(300);
+        http.silence = Duration::from_secs(1);
         let is_silence =
             |trouble: &Trouble| matches!(trouble, Trouble::Passing { why, .. } if why.contains("nothing came"));
         let get = http.client().get(mute(b""));
