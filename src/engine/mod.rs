@@ -29,9 +29,8 @@
 //! * **One coordinator.** One thread knows what waits for what and speaks to the observer; workers only send it what
 //!   became of a task ([`schedule`]). So events have one order, and a panic in a task is that task's failure.
 //! * **Tasks for the graph, assists for the cores.** A big file is one task whose 1 MiB chunks any thread may take
-//!   ([`pool`], [`stream`]); hashing a stream and writing it, each of which knows one order only, run
-//!   beside it
-//!   ([`lane`]). An assist never
+//!   ([`pool`], [`stream`]); hashing a stream and writing it, each of which knows one order
+//!   only, run beside it ([`lane`]). An assist never
 //!   waits for anything, and whoever waits for an assist takes assists meanwhile: one thread is enough, and there is no
 //!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
 //!   file.
