@@ -28,12 +28,22 @@ pub fn missing(manifest: &Manifest, exists: impl Fn(&RelPath) -> bool) -> Vec<Di
     found
 }
 
-/// The hash and size that the manifest gives for an adapter, against those of its weights.
+/// The size that the manifest gives for an adapter, against that of its weights: told before they are read.
+pub fn size(manifest: &Manifest, adapter: &Adapter, file: &RelPath, size: u64) -> Option<Diagnostic> {
+    let written = adapter.size_bytes.filter(|written| *written != size)?;
+    let message = format!("`size_bytes` is {written}, `{file}` has {size} bytes");
+    let at = manifest.place(&child_pointer(&adapter.pointer, "size_bytes"));
+    Some(finding(manifest, &ADAPTER_SIZE, at, message).help(OTHER_WEIGHTS))
+}
+
+/// What to do where the manifest speaks of other weights.
+const OTHER_WEIGHTS: &str =
+    "check that these are the right weights; then write the new value, or leave it to the build";
+
+/// The hash that the manifest gives for an adapter, against that of its weights, and what it does not give.
 pub fn weights(manifest: &Manifest, adapter: &Adapter, file: &RelPath, sha256: Sha256, size: u64) -> Vec<Diagnostic> {
     let Some(value) = manifest.root.pointer(&adapter.pointer) else { return Vec::new() };
     let mut found = Vec::new();
-    let help = "check that these are the right weights; then write the new value, or leave it to the build";
-    let at = |key: &str| manifest.place(&child_pointer(&adapter.pointer, key));
     match given(value, "sha256").and_then(Value::as_str) {
         None | Some("") => {
             found.push(unfilled(manifest, value, &adapter.pointer, "sha256", &format!("\"{}\"", sha256.hex())));
@@ -41,16 +51,12 @@ pub fn weights(manifest: &Manifest, adapter: &Adapter, file: &RelPath, sha256: S
         Some(_) if adapter.sha256 == Some(sha256) => {}
         Some(text) => {
             let message = format!("`sha256` is `{}`, that of `{file}` is {}", shortened(text), sha256.hex());
-            found.push(finding(manifest, &ADAPTER_SHA256, at("sha256"), message).help(help));
+            let at = manifest.place(&child_pointer(&adapter.pointer, "sha256"));
+            found.push(finding(manifest, &ADAPTER_SHA256, at, message).help(OTHER_WEIGHTS));
         }
     }
-    match adapter.size_bytes {
-        None => found.push(unfilled(manifest, value, &adapter.pointer, "size_bytes", &size.to_string())),
-        Some(written) if written == size => {}
-        Some(written) => {
-            let message = format!("`size_bytes` is {written}, `{file}` has {size} bytes");
-            found.push(finding(manifest, &ADAPTER_SIZE, at("size_bytes"), message).help(help));
-        }
+    if adapter.size_bytes.is_none() {
+        found.push(unfilled(manifest, value, &adapter.pointer, "size_bytes", &size.to_string()));
     }
     found
 }
@@ -106,7 +112,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{integrity, missing, weights};
+    use super::{integrity, missing, size, weights};
     use crate::base::{Diagnostic, RelPath, Severity, Sha256};
     use crate::format::manifest::Manifest;
 
@@ -117,7 +123,10 @@ mod tests {
     fn found(text: &str) -> Vec<Diagnostic> {
         let manifest = manifest(text);
         let file = RelPath::new("adapter_model.safetensors").expect("a path");
-        weights(&manifest, &manifest.base_models[0].adapters[0], &file, Sha256::of(b"abc"), 3)
+        let adapter = &manifest.base_models[0].adapters[0];
+        let mut found = weights(&manifest, adapter, &file, Sha256::of(b"abc"), 3);
+        found.extend(size(&manifest, adapter, &file, 3));
+        found
     }
 
     /// The text with all edits done, the last one first.

@@ -85,6 +85,11 @@ fn agreement(job: &Job, open: &Open, manifest: &Manifest, facts: &Facts, found: 
         if base.adapters.is_empty() {
             pairs.push((None, source(crate::engine::layout::WEIGHTS)));
         }
+        for (declared, source) in &pairs {
+            if let Some((declared, slot)) = declared.zip(source.and_then(|path| open.file(path))) {
+                found.extend(check::manifest_files::size(manifest, declared, &slot.path, slot.stat.size));
+            }
+        }
         let mut hidden = None;
         let mut vocabulary = base_config.as_ref().and_then(|c| c.vocab_size);
         for (declared, source) in pairs {
