@@ -115,6 +115,7 @@ fn verdict(expert: &Path) -> Vec<Diagnostic> {
     for adapter in read.adapters() {
         if let Ok(bytes) = std::fs::read(weights.under(expert)) {
             let size = bytes.len() as u64;
+            found.extend(manifest_files::size(&read, adapter, &weights, size));
             found.extend(manifest_files::weights(&read, adapter, &weights, Sha256::of(&bytes), size));
         }
     }
