@@ -105,15 +105,39 @@ fn bytes_change_with_the_recipe_alone() {
         let sha = Sha256::of(&assemble(codec, &views)).to_string();
         seen.push(format!("{} {} {}", codec.compression, codec.level, &sha[..16]));
     }
-    assert_eq!(RECIPE, 3);
+    assert_eq!(RECIPE, 4);
     insta::assert_snapshot!(seen.join("\n"), @r"
     gzip 1 b159ad1fe0576b77
     gzip 6 7a2bbead89ad3f79
-    gzip 9 9078e2354850580c
+    gzip 9 b8a4e49f83b7d763
     zstd 3 b1d05ebe1f1ced6e
-    zstd 19 22115668885e6d50
+    zstd 19 f3ba7a94bf9fa62a
     none 0 7fcc16433ca3c607
     ");
+}
+
+/// Weights too: a quarter of their bytes is counted at the default level, and matching hard makes zstd's frames longer.
+#[test]
+fn a_level_above_the_default_makes_nothing_longer() {
+    for (compression, level) in [(Compression::Gzip, 9), (Compression::Zstd, 9), (Compression::Zstd, 19)] {
+        let mut gained = Vec::new();
+        for kind in KINDS {
+            let source = sample(kind, 400_000, 13);
+            let length = |level| {
+                let codec = Codec::new(compression, level).unwrap();
+                Packer::new(codec).pack(&source, &mut Vec::new()).packed_len
+            };
+            let (high, default) = (length(Some(level)), length(None));
+            // Of zeros some 400 bytes are left, whichever way.
+            assert!(high <= default + 8, "{compression} {level} {kind}: {high}, by default {default}");
+            if high < default {
+                gained.push(kind);
+            }
+        }
+        for kind in ["text", "upcast", "header+weights", "bf16", "f32"] {
+            assert!(gained.contains(&kind), "{compression} {level}: {gained:?}");
+        }
+    }
 }
 
 #[test]

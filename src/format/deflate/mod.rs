@@ -17,7 +17,7 @@ mod tokens;
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::matcher::Matcher;
-use crate::format::entropy::histogram::Histogram;
+use crate::format::entropy::histogram::{Counted, Histogram};
 use crate::format::entropy::look::{self, Look};
 use crate::format::entropy::{joins, sum};
 use crate::format::segment::Encoder;
@@ -28,6 +28,7 @@ const HEADER: u64 = 800;
 /// Packs segments, and keeps the tables from one to the next.
 pub(crate) struct Deflate {
     matcher: Matcher,
+    counted: Counted,
 }
 
 /// A part of a segment that one encoder takes.
@@ -43,14 +44,15 @@ struct Part {
 impl Deflate {
     /// `level` from 1 to 9: how hard to match.
     pub(crate) fn new(level: u32) -> Self {
-        Self { matcher: Matcher::new(level) }
+        let counted = if level > 6 { Counted::Whole } else { Counted::Part };
+        Self { matcher: Matcher::new(level), counted }
     }
 
     /// Appends `source` as blocks that end on a byte boundary.
     pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
         let mut writer = BitWriter::new(out);
         let (mut matched, mut coded, mut last_coded) = (false, false, false);
-        for part in parts(source) {
+        for part in parts(source, self.counted) {
             if part.repeats {
                 if !matched {
                     self.matcher.clear();
@@ -76,11 +78,11 @@ impl Deflate {
 }
 
 /// Cuts `source` where the encoder or, among literals, the code should change.
-fn parts(source: &[u8]) -> Vec<Part> {
+fn parts(source: &[u8], counted: Counted) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (i, block) in source.chunks(look::BLOCK).enumerate() {
         let start = i * look::BLOCK;
-        let Look { histogram, padded, repeats } = look::at_block(block);
+        let Look { histogram, padded, repeats } = look::at_block(block, counted);
         let repeats = repeats || look::is_small(source);
         let next = Part { start, end: start + block.len(), repeats, padded, histogram };
         match parts.last_mut() {

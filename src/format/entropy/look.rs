@@ -1,6 +1,6 @@
 //! The look at a block that decides whether matching is worth its time there.
 
-use crate::format::entropy::histogram::{self, Histogram};
+use crate::format::entropy::histogram::{self, Counted, Histogram};
 use crate::format::entropy::price;
 
 /// Source bytes that are looked at together.
@@ -29,9 +29,10 @@ pub(crate) struct Look {
 }
 
 /// Counts the bytes of `block`, and says whether matching is worth its time there. A whole block where it is not is
-/// counted by a part.
-pub(crate) fn at_block(block: &[u8]) -> Look {
-    if block.len() == BLOCK
+/// counted as `counted` says.
+pub(crate) fn at_block(block: &[u8], counted: Counted) -> Look {
+    if counted == Counted::Part
+        && block.len() == BLOCK
         && let Some((histogram, false)) = histogram::sampled(block)
         && !repeats(block, &histogram)
     {
@@ -108,7 +109,8 @@ mod tests {
     use super::*;
 
     fn looked(block: &[u8]) -> bool {
-        let worth = at_block(block).repeats;
+        let worth = at_block(block, Counted::Part).repeats;
+        assert_eq!(at_block(block, Counted::Whole).repeats, worth);
         assert_eq!(at_segment(block), worth);
         worth
     }

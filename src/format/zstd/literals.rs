@@ -16,7 +16,7 @@
 use twox_hash::XxHash64;
 
 use crate::format::entropy::coder::{Bits, Coder, ROOM};
-use crate::format::entropy::histogram::{Histogram, histogram, sampled};
+use crate::format::entropy::histogram::{Counted, Histogram, histogram, sampled};
 use crate::format::entropy::look::BLOCK as LOOK;
 use crate::format::entropy::{huffman, joins, price, sum};
 use crate::format::zstd::tree::{self, LIMIT};
@@ -33,15 +33,15 @@ struct Row<'s> {
     histogram: Histogram,
 }
 
-/// Appends `source`, which is not short, as one frame. `false` where the format has no tree for its codes; nothing is
+/// Appends `source`, which is not short, as one frame, with codes from as many of its bytes as `counted` says. `false` where the format has no tree for its codes; nothing is
 /// appended then.
-pub(super) fn write(source: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn write(source: &[u8], counted: Counted, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     out.extend_from_slice(&0xfd2f_b528_u32.to_le_bytes());
     out.push(0xa4);
     out.extend_from_slice(&(source.len() as u32).to_le_bytes());
     let mut head = out.len();
-    for row in rows(source) {
+    for row in rows(source, counted) {
         let Some(code) = Code::of(&row.histogram) else {
             out.truncate(start);
             return false;
@@ -57,12 +57,12 @@ pub(super) fn write(source: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn rows(source: &[u8]) -> Vec<Row<'_>> {
+fn rows(source: &[u8], counted: Counted) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for block in source.chunks(BLOCK) {
         let counts = block.chunks(LOOK).map(|part| {
-            let counted = if part.len() == LOOK { sampled(part) } else { None };
-            counted.unwrap_or_else(|| histogram(part)).0
+            let quarter = if counted == Counted::Part && part.len() == LOOK { sampled(part) } else { None };
+            quarter.unwrap_or_else(|| histogram(part)).0
         });
         let counts = counts.reduce(|a, b| sum(&a, &b)).unwrap_or([0; 256]);
         match rows.last_mut() {
@@ -166,7 +166,7 @@ fn streams(block: &[u8], coder: &Coder, out: &mut Vec<u8>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BLOCK, write};
+    use super::{BLOCK, Counted, write};
 
     fn read(frame: &[u8]) -> Vec<u8> {
         zstd::decode_all(frame).expect("a good frame")
@@ -180,6 +180,7 @@ mod tests {
             skew in 1..12_u32,
             len in prop_oneof![8_192..9_000_usize, BLOCK - 3..BLOCK + 4, 300_000..400_000_usize, Just(1 << 20)],
             change in any::<bool>(),
+            counted in prop_oneof![Just(Counted::Part), Just(Counted::Whole)],
         ) {
             let mut state = seed;
             let mut next = || {
@@ -195,7 +196,7 @@ mod tests {
                 })
                 .collect();
             let mut out = vec![9];
-            if write(&source, &mut out) {
+            if write(&source, counted, &mut out) {
                 prop_assert!(read(&out[1..]) == source);
                 prop_assert!(out.len() <= source.len() + 14 + 3 * (len / BLOCK + 1));
             } else {
@@ -214,11 +215,11 @@ mod tests {
             })
             .collect();
         let mut out = Vec::new();
-        assert!(write(&noise, &mut out));
+        assert!(write(&noise, Counted::Part, &mut out));
         assert_eq!(out.len(), noise.len() + 13 + 3 * 3);
         assert!(read(&out) == noise);
         out.clear();
-        assert!(write(&[7; 2 * BLOCK], &mut out));
+        assert!(write(&[7; 2 * BLOCK], Counted::Part, &mut out));
         assert_eq!(out.len(), 13 + 2 * 4);
         assert!(read(&out) == [7; 2 * BLOCK]);
     }

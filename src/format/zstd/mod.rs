@@ -18,6 +18,7 @@ mod tree;
 
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, Strategy, compress_bound};
 
+use crate::format::entropy::histogram::Counted;
 use crate::format::entropy::look;
 use crate::format::segment::Encoder;
 
@@ -25,15 +26,22 @@ use crate::format::segment::Encoder;
 pub(crate) struct Zstd {
     matcher: CCtx<'static>,
     entropy: CCtx<'static>,
+    /// Above the default level: the matcher of that level, as harder matching makes some segments longer.
+    default: Option<CCtx<'static>>,
     scratch: Vec<u8>,
 }
+
+/// The level that is no effort; above it every way is tried and the shortest frame is taken.
+const DEFAULT: i32 = 3;
 
 impl Zstd {
     pub(crate) fn new(level: u32) -> Self {
         let level = i32::try_from(level.clamp(1, 22)).expect("a small number");
         let matcher = context(&[CParameter::CompressionLevel(level)]);
-        // For literals whose code our own encoder cannot describe. Matching made hopeless: a small table, long matches only, and great strides between tries. The
-        // literals, which this strategy would leave as they are, are coded all the same.
+        let default = (level > DEFAULT).then(|| context(&[CParameter::CompressionLevel(DEFAULT)]));
+        // For literals whose code our own encoder cannot describe. Matching made hopeless: a small table, long matches
+        // only, and great strides between tries. The literals, which this strategy would leave as they are, are coded all
+        // the same.
         let entropy = context(&[
             CParameter::CompressionLevel(1),
             CParameter::Strategy(Strategy::ZSTD_fast),
@@ -42,25 +50,37 @@ impl Zstd {
             CParameter::TargetLength(1 << 17),
             CParameter::LiteralCompressionMode(ParamSwitch::Enable),
         ]);
-        Self { matcher, entropy, scratch: Vec::new() }
+        Self { matcher, entropy, default, scratch: Vec::new() }
     }
 
     /// Appends `source` as one frame.
     pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
         let repeats = look::at_segment(source);
+        let counted = if self.default.is_some() { Counted::Whole } else { Counted::Part };
         let start = out.len();
-        if !repeats && literals::write(source, out) {
-            return if out.len() - start < source.len() { Encoder::Entropy } else { Encoder::Stored };
+        let mut encoder = Encoder::Entropy;
+        let worth = !repeats || self.default.is_some() && !look::is_small(source);
+        let mut written = worth && literals::write(source, counted, out);
+        if repeats || !written {
+            let ways = match repeats {
+                true => [Some(&mut self.matcher), self.default.as_mut()],
+                false => [Some(&mut self.entropy), None],
+            };
+            for context in ways.into_iter().flatten() {
+                self.scratch.clear();
+                self.scratch.reserve(compress_bound(source.len()));
+                context
+                    .compress2(&mut self.scratch, source)
+                    .expect("zstd takes any bytes, and there is room for its output");
+                if !written || self.scratch.len() < out.len() - start {
+                    out.truncate(start);
+                    out.extend_from_slice(&self.scratch);
+                    encoder = if repeats { Encoder::Match } else { Encoder::Entropy };
+                    written = true;
+                }
+            }
         }
-        self.scratch.clear();
-        self.scratch.reserve(compress_bound(source.len()));
-        let (context, encoder) = match repeats {
-            true => (&mut self.matcher, Encoder::Match),
-            false => (&mut self.entropy, Encoder::Entropy),
-        };
-        context.compress2(&mut self.scratch, source).expect("zstd takes any bytes, and there is room for its output");
-        out.extend_from_slice(&self.scratch);
-        if self.scratch.len() < source.len() { encoder } else { Encoder::Stored }
+        if out.len() - start < source.len() { encoder } else { Encoder::Stored }
     }
 }
 
