@@ -17,9 +17,9 @@ mod tokens;
 
 use crate::format::deflate::bits::BitWriter;
 use crate::format::deflate::matcher::Matcher;
-use crate::format::entropy::histogram::{Counted, Histogram};
+use crate::format::entropy::histogram::Counted;
 use crate::format::entropy::look::{self, Look};
-use crate::format::entropy::{joins, sum};
+use crate::format::entropy::{Spread, sum};
 use crate::format::segment::Encoder;
 
 /// What a header of a block of literals costs, about, in bits.
@@ -38,7 +38,7 @@ struct Part {
     repeats: bool,
     /// Every fourth byte is nearly always the same.
     padded: bool,
-    histogram: Histogram,
+    spread: Spread,
 }
 
 impl Deflate {
@@ -58,10 +58,14 @@ impl Deflate {
                     self.matcher.clear();
                     matched = true;
                 }
-                last_coded =
-                    self.matcher.write(source, (part.start, part.end), (&part.histogram, part.padded), &mut writer);
+                last_coded = self.matcher.write(
+                    source,
+                    (part.start, part.end),
+                    (&part.spread.histogram, part.padded),
+                    &mut writer,
+                );
             } else {
-                last_coded = literals::write(&source[part.start..part.end], &part.histogram, &mut writer);
+                last_coded = literals::write(&source[part.start..part.end], &part.spread.histogram, &mut writer);
             }
             coded |= last_coded;
         }
@@ -82,17 +86,19 @@ fn parts(source: &[u8], counted: Counted) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (i, block) in source.chunks(look::BLOCK).enumerate() {
         let start = i * look::BLOCK;
-        let Look { histogram, padded, repeats } = look::at_block(block, counted);
+        let Look { spread, padded, repeats } = look::at_block(block, counted);
         let repeats = repeats || look::is_small(source);
-        let next = Part { start, end: start + block.len(), repeats, padded, histogram };
-        match parts.last_mut() {
-            Some(last)
-                if last.repeats == repeats
-                    && last.padded == padded
-                    && (repeats || joins(&last.histogram, &next.histogram, HEADER)) =>
-            {
+        let next = Part { start, end: start + block.len(), repeats, padded, spread };
+        let last = parts.last_mut().filter(|last| last.repeats == repeats && last.padded == padded);
+        let joined = last.as_ref().and_then(|last| match repeats {
+            // What is matched is cut by the matcher; what its bytes take tells nothing.
+            true => Some(Spread { histogram: sum(&last.spread.histogram, &next.spread.histogram), entropy: 0 }),
+            false => last.spread.with(&next.spread, HEADER),
+        });
+        match (last, joined) {
+            (Some(last), Some(joined)) => {
                 last.end = next.end;
-                last.histogram = sum(&last.histogram, &next.histogram);
+                last.spread = joined;
             }
             _ => parts.push(next),
         }

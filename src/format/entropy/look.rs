@@ -1,7 +1,7 @@
 //! The look at a block that decides whether matching is worth its time there.
 
 use crate::format::entropy::histogram::{self, Counted, Histogram};
-use crate::format::entropy::price;
+use crate::format::entropy::{Spread, price};
 
 /// Source bytes that are looked at together.
 pub(crate) const BLOCK: usize = 1 << 16;
@@ -21,7 +21,7 @@ const SLOTS: usize = 1 << 10;
 /// What a look at a block finds.
 pub(crate) struct Look {
     /// How often each byte occurs; of literals, nearly.
-    pub(crate) histogram: Histogram,
+    pub(crate) spread: Spread,
     /// Every fourth byte is nearly always the same.
     pub(crate) padded: bool,
     /// Matching is worth its time.
@@ -34,13 +34,13 @@ pub(crate) fn at_block(block: &[u8], counted: Counted) -> Look {
     if counted == Counted::Part
         && block.len() == BLOCK
         && let Some((histogram, false)) = histogram::sampled(block)
-        && !repeats(block, &histogram)
+        && let (false, entropy) = repeats(block, &histogram)
     {
-        return Look { histogram, padded: false, repeats: false };
+        return Look { spread: Spread { histogram, entropy }, padded: false, repeats: false };
     }
     let (histogram, padded) = histogram::histogram(block);
-    let repeats = padded || repeats(block, &histogram);
-    Look { histogram, padded, repeats }
+    let (repeats, entropy) = repeats(block, &histogram);
+    Look { spread: Spread { histogram, entropy }, padded, repeats: padded || repeats }
 }
 
 /// Whether matching is worth its time anywhere in `segment`, by a sample of each of its blocks: for codecs
@@ -50,7 +50,7 @@ pub(crate) fn at_segment(segment: &[u8]) -> bool {
         || segment.chunks(BLOCK).any(|block| {
             let middle = block.len().saturating_sub(SAMPLE) / 2;
             let (histogram, padded) = histogram::histogram(&block[middle..block.len().min(middle + SAMPLE)]);
-            padded || repeats(block, &histogram)
+            padded || repeats(block, &histogram).0
         })
 }
 
@@ -62,16 +62,17 @@ pub(crate) fn is_small(segment: &[u8]) -> bool {
 /// Whether matches in a window of `block` save a part of what its bytes cost an entropy coder.
 ///
 /// Weights give next to none: four bytes hold some 25 bits, so a chance match takes more than the window.
-/// Text, zeros, and f32 with 16 zero bits in each value give many.
-fn repeats(block: &[u8], histogram: &Histogram) -> bool {
-    let prices = literal_prices(histogram);
+/// Text, zeros, and f32 with 16 zero bits in each value give many. Beside it the entropy that `histogram` gives.
+fn repeats(block: &[u8], histogram: &Histogram) -> (bool, u64) {
+    let (prices, entropy) = literal_prices(histogram);
     // The start, where headers are, and the middle.
     let middle = block.len().saturating_sub(WINDOW) / 2;
     let windows = [&block[middle..block.len().min(middle + WINDOW)], &block[..block.len().min(WINDOW / 4)]];
-    windows.into_iter().any(|window| {
+    let repeats = windows.into_iter().any(|window| {
         let (saved, total) = savings(window, &prices);
         saved * 32 > total
-    })
+    });
+    (repeats, entropy)
 }
 
 /// Bits that matches save in `window`, and bits without them, in sixteenths.
@@ -98,10 +99,11 @@ fn savings(window: &[u8], prices: &[u16; 256]) -> (u64, u64) {
     (saved, total.max(1))
 }
 
-/// The price of each byte as a literal, at least one bit, in sixteenths.
-fn literal_prices(histogram: &Histogram) -> [u16; 256] {
+/// The price of each byte as a literal, at least one bit, in sixteenths; and what all of them have in common, the entropy.
+fn literal_prices(histogram: &Histogram) -> ([u16; 256], u64) {
+    let logs = histogram.map(|count| price::log2(count.max(1)));
     let total = price::log2(histogram.iter().sum::<u32>().max(1));
-    std::array::from_fn(|byte| ((total - price::log2(histogram[byte].max(1))).max(price::ONE) >> 12) as u16)
+    (logs.map(|log| ((total - log).max(price::ONE) >> 12) as u16), price::entropy_of(histogram, &logs))
 }
 
 #[cfg(test)]

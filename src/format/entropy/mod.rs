@@ -18,9 +18,22 @@ use crate::format::entropy::histogram::Histogram;
 /// it takes as much more than it says; there is one histogram more.
 const NOISE: u64 = 1472;
 
-/// Whether one code for both costs no more than two codes and a header of so many bits.
-pub(crate) fn joins(a: &Histogram, b: &Histogram, header: u64) -> bool {
-    price::entropy(&sum(a, b)) <= price::entropy(a) + price::entropy(b) + (header + NOISE) * price::ONE
+/// How often each byte of a stretch occurs, and what an ideal code gives them all, in the units of [`price`].
+pub(crate) struct Spread {
+    pub(crate) histogram: Histogram,
+    pub(crate) entropy: u64,
+}
+
+impl Spread {
+    pub(crate) fn of(histogram: Histogram) -> Self {
+        Self { histogram, entropy: price::entropy(&histogram) }
+    }
+
+    /// Both as one, where one code for them costs no more than two codes and a header of so many bits.
+    pub(crate) fn with(&self, other: &Self, header: u64) -> Option<Self> {
+        let both = Self::of(sum(&self.histogram, &other.histogram));
+        (both.entropy <= self.entropy + other.entropy + (header + NOISE) * price::ONE).then_some(both)
+    }
 }
 
 /// How often each byte occurs in both.

@@ -16,9 +16,9 @@
 use twox_hash::XxHash64;
 
 use crate::format::entropy::coder::{Bits, Coder, ROOM};
-use crate::format::entropy::histogram::{Counted, Histogram, histogram, sampled};
+use crate::format::entropy::histogram::{Counted, histogram, sampled};
 use crate::format::entropy::look::BLOCK as LOOK;
-use crate::format::entropy::{huffman, joins, price, sum};
+use crate::format::entropy::{Spread, huffman, price, sum};
 use crate::format::zstd::tree::{self, LIMIT};
 
 /// Most bytes of a block.
@@ -30,7 +30,7 @@ const TREE: u64 = 1000;
 /// Blocks that share a code.
 struct Row<'s> {
     blocks: Vec<&'s [u8]>,
-    histogram: Histogram,
+    spread: Spread,
 }
 
 /// Appends `source`, which is not short, as one frame, with codes from as many of its bytes as `counted` says. `false` where the format has no tree for its codes; nothing is
@@ -42,7 +42,7 @@ pub(super) fn write(source: &[u8], counted: Counted, out: &mut Vec<u8>) -> bool 
     out.extend_from_slice(&(source.len() as u32).to_le_bytes());
     let mut head = out.len();
     for row in rows(source, counted) {
-        let Some(code) = Code::of(&row.histogram) else {
+        let Some(code) = Code::of(&row.spread) else {
             out.truncate(start);
             return false;
         };
@@ -64,13 +64,15 @@ fn rows(source: &[u8], counted: Counted) -> Vec<Row<'_>> {
             let quarter = if counted == Counted::Part && part.len() == LOOK { sampled(part) } else { None };
             quarter.unwrap_or_else(|| histogram(part)).0
         });
-        let counts = counts.reduce(|a, b| sum(&a, &b)).unwrap_or([0; 256]);
-        match rows.last_mut() {
-            Some(row) if joins(&row.histogram, &counts, TREE) => {
+        let spread = Spread::of(counts.reduce(|a, b| sum(&a, &b)).unwrap_or([0; 256]));
+        let last = rows.last_mut();
+        let joined = last.as_ref().and_then(|row| row.spread.with(&spread, TREE));
+        match (last, joined) {
+            (Some(row), Some(joined)) => {
                 row.blocks.push(block);
-                row.histogram = sum(&row.histogram, &counts);
+                row.spread = joined;
             }
-            _ => rows.push(Row { blocks: vec![block], histogram: counts }),
+            _ => rows.push(Row { blocks: vec![block], spread }),
         }
     }
     rows
@@ -87,12 +89,12 @@ enum Code {
 }
 
 impl Code {
-    fn of(histogram: &Histogram) -> Option<Self> {
+    fn of(Spread { histogram, entropy }: &Spread) -> Option<Self> {
         let total = histogram.iter().sum::<u32>();
         if let Some(lone) = histogram.iter().position(|count| *count == total) {
             return Some(Self::Lone(lone as u8));
         }
-        if price::entropy(histogram) >= u64::from(total) * 8 * price::ONE * 255 / 256 {
+        if *entropy >= u64::from(total) * 8 * price::ONE * 255 / 256 {
             return Some(Self::Even);
         }
         let mut lens = [0; 256];
