@@ -51,13 +51,19 @@ pub fn list(folder: &Path) -> Result<Vec<Entry>> {
 
 /// Opens a regular file for reading: never a pipe or a device, which could block for ever.
 pub fn open(path: &Path) -> Result<(File, Stat)> {
+    open_regular(path, true)
+}
+
+/// The same, and, if it is to be `steady`, waits until no writing of it can go unseen.
+fn open_regular(path: &Path, steady: bool) -> Result<(File, Stat)> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = File::options().read(true).custom_flags(nonblock).open(path).map_err(|e| Error::io("open", path, e))?;
     let look = || Stat::of_file(&file).map_err(|e| Error::io("read", path, e));
     let mut stat = look()?;
     // A file this young could be written again without its times changing: what is read must be what the stat says.
-    if stat.is_file()
+    if steady
+        && stat.is_file()
         && let Some(rest) = stat.youth(now())
     {
         std::thread::sleep(rest);
@@ -72,7 +78,17 @@ pub fn open(path: &Path) -> Result<(File, Stat)> {
 
 /// Reads a whole file of at most `limit` bytes, with the stat it had. `None` where it does not exist.
 pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
-    let (mut file, stat) = match open(path) {
+    read_regular(path, limit, true)
+}
+
+/// The same for a file that is only ever put in place whole, as those of the cache are: however young it is, no writing of
+/// it is waited for.
+pub fn read_whole(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+    read_regular(path, limit, false)
+}
+
+fn read_regular(path: &Path, limit: u64, steady: bool) -> Result<Option<(Vec<u8>, Stat)>> {
+    let (mut file, stat) = match open_regular(path, steady) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };

@@ -95,7 +95,7 @@ impl LocalCache {
 impl Cache for LocalCache {
     fn result(&self, key: ActionKey) -> Result<Option<Vec<u8>>> {
         let path = self.result_path(key);
-        let Some((bytes, stat)) = crate::store::fs::read(&path, MAX_RECORD)? else { return Ok(None) };
+        let Some((bytes, stat)) = crate::store::fs::read_whole(&path, MAX_RECORD)? else { return Ok(None) };
         let Some(record) = whole(bytes) else {
             let _ = fs::remove_file(&path);
             return Ok(None);

@@ -13,10 +13,10 @@ mod wide;
 
 use crate::format::entropy::histogram::Histogram;
 
-/// Bits by which two codes look better than one and are not, where a quarter of the bytes was counted: a histogram of `n` of
-/// `4 n` bytes over 256 values underrates what they take by 4 × 255 / 2 nats (Miller and Madow's bias), and the code made from
+/// Bits by which two codes look better than one and are not, where an eighth of the bytes was counted: a histogram of `n` of
+/// `8 n` bytes over 256 values underrates what they take by 8 × 255 / 2 nats (Miller and Madow's bias), and the code made from
 /// it takes as much more than it says; there is one histogram more.
-const NOISE: u64 = 1472;
+const NOISE: u64 = 2944;
 
 /// How often each byte of a stretch occurs, and what an ideal code gives them all, in the units of [`price`].
 pub(crate) struct Spread {

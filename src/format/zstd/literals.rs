@@ -61,8 +61,8 @@ fn rows(source: &[u8], counted: Counted) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for block in source.chunks(BLOCK) {
         let counts = block.chunks(LOOK).map(|part| {
-            let quarter = if counted == Counted::Part && part.len() == LOOK { sampled(part) } else { None };
-            quarter.unwrap_or_else(|| histogram(part)).0
+            let sample = if counted == Counted::Part && part.len() == LOOK { sampled(part) } else { None };
+            sample.unwrap_or_else(|| histogram(part)).0
         });
         let spread = Spread::of(counts.reduce(|a, b| sum(&a, &b)).unwrap_or([0; 256]));
         let last = rows.last_mut();
