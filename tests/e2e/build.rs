@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::archive::{manifest, paths, sha256};
-use crate::expert::Expert;
+use crate::expert::{Expert, lora};
 use crate::space::{Space, files_below};
 
 #[test]
@@ -49,6 +49,30 @@ fn the_adapters_hash_and_size_are_filled_in() {
     assert_eq!(adapter["sha256"], json!(sha256(&weights)));
     assert_eq!(adapter["size_bytes"], json!(weights.len()));
     assert_eq!(manifest["integrity"]["files"]["adapter_model.safetensors"], json!(sha256(&weights)));
+}
+
+/// Stat knows the size: that the manifest speaks of other weights is told before they are read.
+#[test]
+fn a_wrong_size_is_told_before_the_weights_are_read() {
+    let weights = lora("a", 2, 4, &["q_proj", "v_proj"], 1 << 15, false);
+    let expert = Expert::lora("a").file("adapter_model.safetensors", &weights);
+    let read = |size: usize| {
+        let space = Space::with(&[expert.clone().set("/base_models/0/adapters/0/size_bytes", json!(size))]);
+        let ran = space.run("build --message-format json");
+        let events = ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let read = events.filter_map(|event| event["bytes_read"].as_u64()).sum::<u64>();
+        (ran, read as usize)
+    };
+    let (ran, right) = read(weights.len());
+    ran.ok();
+    assert!(right >= weights.len(), "{right}");
+    let (ran, wrong) = read(weights.len() - 1);
+    ran.exits(11).says(&format!(
+        "`size_bytes` is {}, `adapter_model.safetensors` has {}",
+        weights.len() - 1,
+        weights.len()
+    ));
+    assert!(wrong < 1 << 20, "{wrong}");
 }
 
 #[test]
