@@ -67,18 +67,22 @@ fn object<R: Read + Seek>(
     }
     let reader = entry.open(name, source)?;
     let mut pickle = Source::new(BufReader::with_capacity(1 << 16, reader), entry.unpacked);
+    // The place in a deflated record is no place in the file.
+    let deflated = entry.method == Method::Deflated;
+    let shown = |what: String, at: u64| match deflated && at > 0 {
+        true => format!("{what} (at byte {at} of the unpacked `data.pkl`)"),
+        false => what,
+    };
     let result = pickle::run(&mut pickle, heap, builder).map_err(|mut fault| {
-        // The place in a deflated record is no place in the file.
-        let inside = if entry.method == Method::Deflated { std::mem::take(&mut fault.at) } else { 0 };
-        if inside > 0 {
-            fault.what = format!("{} (at byte {inside} of the unpacked `data.pkl`)", fault.what);
-        }
+        fault.what = shown(fault.what, fault.at);
+        fault.at = if deflated { 0 } else { fault.at };
         TorchFault::in_pickle(fault, entry.data)
     })?;
     if pickle.left() > 0 {
-        let what =
-            format!("{} bytes follow the end of the pickle in `data.pkl`, where a second one may hide", pickle.left());
-        return Err(TorchFault::new(FaultKind::Pickle, entry.data.saturating_add(pickle.at()), what));
+        let (left, at) = (pickle.left(), pickle.at());
+        let what = format!("{left} bytes follow the end of the pickle in `data.pkl`, where a second one may hide");
+        let place = entry.data.saturating_add(if deflated { 0 } else { at });
+        return Err(TorchFault::new(FaultKind::Pickle, place, shown(what, at)));
     }
     pickle.into_inner().into_inner().finish()?;
     Ok(result)
