@@ -19,7 +19,7 @@ use crate::format::zstd::{self, Zstd};
 pub const SEGMENT: usize = 1 << 20;
 
 /// The recipe of the packed bytes: a higher number whenever the same source and codec give other bytes.
-pub const RECIPE: u32 = 4;
+pub const RECIPE: u32 = 5;
 
 /// How a package is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
