@@ -63,7 +63,7 @@ impl Finished {
             let ours = way_to(output, &folder);
             let same = fs::list(&folder)
                 .is_ok_and(|entries| fingerprint(entries.iter().filter_map(|e| e.name.as_deref()), ours) == *names);
-            seen.stat = stat.filter(|_| same);
+            seen.stat = stat.filter(|stat| same && !stat.is_racy(fs::now()));
         }
         self.record
     }

@@ -192,13 +192,16 @@ impl Job {
         }
         let output = self.target.output_folder();
         let (mut folders, mut written) = (Vec::new(), Vec::new());
-        // A folder that is missing appears with a change of its parent, which is listed too.
-        for listed in survey.folders.iter().filter(|listed| listed.stat.is_some()) {
+        for listed in &survey.folders {
             let path = listed.path.as_ref().map_or_else(|| self.target.key().to_owned(), |p| self.shown(p));
             let disk =
                 listed.path.as_ref().map_or_else(|| self.target.folder.clone(), |p| p.under(&self.target.folder));
+            // A folder that is missing appears with a change of its parent, which is listed too; but where packages go it
+            // is this build that makes it, and its parent is looked at once more when all is in place.
             if output.starts_with(&disk) {
                 written.push((folders.len() as u32, listed.fingerprint));
+            } else if listed.stat.is_none() {
+                continue;
             }
             folders.push(Seen { path, stat: listed.stat.and_then(racy) });
         }

@@ -25,6 +25,37 @@ fn edit(space: &Space, change: impl Fn(&mut serde_json::Value)) {
     space.write("experts/a/manifest.json", manifest.to_string().as_bytes());
 }
 
+/// The build made the folder, and a source that comes into it later wins over the one that was packaged.
+#[test]
+fn what_comes_into_a_folder_that_the_build_made_is_seen() {
+    let space = Space::new(MEMBERS);
+    space.expert("experts/a", "a", 1, &[]);
+    let weights_of = |space: &Space| {
+        let package = space.path("experts/a/weights/a.v1.0.0.expert");
+        inspect(&package, false, Limits::default())
+            .unwrap()
+            .files
+            .iter()
+            .find(|f| f.path.as_str().ends_with(".safetensors"))
+            .unwrap()
+            .sha256
+    };
+    std::fs::rename(
+        space.path("experts/a/weights/adapter_model.safetensors"),
+        space.path("experts/a/adapter_model.safetensors"),
+    )
+    .unwrap();
+    std::fs::remove_dir(space.path("experts/a/weights")).unwrap();
+    edit(&space, |manifest| drop(manifest["adapters"][0].as_object_mut().unwrap().remove("path")));
+    assert_eq!(space.build().built, 1);
+    assert_eq!(space.build().fresh, 1);
+    assert_eq!(weights_of(&space), Some(Sha256::of(&weights(1))));
+    space.write("experts/a/weights/adapter_model.safetensors", &weights(2));
+    assert_eq!(space.build().built, 1);
+    assert_eq!(weights_of(&space), Some(Sha256::of(&weights(2))));
+    assert_eq!(space.build().fresh, 1);
+}
+
 #[test]
 fn links_do_not_make_an_expert_stale() {
     let space = Space::new(MEMBERS);
