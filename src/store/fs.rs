@@ -49,6 +49,9 @@ pub fn list(folder: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// How often what is being written is waited for: about a second in all.
+const NAPS: usize = 40;
+
 /// Opens a regular file for reading: never a pipe or a device, which could block for ever.
 pub fn open(path: &Path) -> Result<(File, Stat)> {
     open_regular(path, true)
@@ -62,12 +65,13 @@ fn open_regular(path: &Path, steady: bool) -> Result<(File, Stat)> {
     let look = || Stat::of_file(&file).map_err(|e| Error::io("read", path, e));
     let mut stat = look()?;
     // A file this young could be written again without its times changing: what is read must be what the stat says.
-    if steady
-        && stat.is_file()
+    let mut naps = if steady && stat.is_file() { NAPS } else { 0 };
+    while naps > 0
         && let Some(rest) = stat.youth(now())
     {
         std::thread::sleep(rest);
         stat = look()?;
+        naps -= 1;
     }
     match stat.kind {
         Kind::File => Ok((file, stat)),
@@ -128,12 +132,15 @@ pub fn differs(path: &Path, stat: &Stat) -> Result<bool> {
     }
 }
 
-/// The stat of what a path leads to, taken when a later change of it will show.
+/// The stat of what a path leads to, taken when a later change of it will show; of what does not come to rest, a stat that it
+/// will never have.
 pub fn steady(path: &Path) -> Option<Stat> {
-    let stat = Stat::following(path).ok()?;
-    let Some(rest) = stat.youth(now()) else { return Some(stat) };
-    std::thread::sleep(rest);
-    Stat::following(path).ok()
+    for _ in 0..NAPS {
+        let stat = Stat::following(path).ok()?;
+        let Some(rest) = stat.youth(now()) else { return Some(stat) };
+        std::thread::sleep(rest);
+    }
+    Stat::following(path).ok().map(|stat| Stat { mtime: i64::MIN, ..stat })
 }
 
 /// Does this path lead to a regular file?
