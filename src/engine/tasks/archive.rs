@@ -35,18 +35,18 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
     }
     let cached = open.packages[package].cached.get().and_then(Option::as_deref);
     let made = match cached {
-        Some(result) => match restore(result, job, open, (package, &target), context, scratch, &mut done)? {
-            true => {
+        Some(result) => {
+            let restored = restore(result, job, open, (package, &target), context, scratch, &mut done)?;
+            if restored.is_some() {
                 done.bytes_saved += result.bytes;
                 done.saved_us += result.took_us;
                 again(result, key, job, open, package, context, &mut done);
-                Some((result.sha256, result.bytes, result.members.clone()))
             }
-            false => None,
-        },
+            restored
+        }
         None => None,
     };
-    let (sha256, bytes, members) = match made {
+    let Placed { sha256, bytes, members, stat } = match made {
         Some(made) => made,
         None => {
             let work = Work { job, open, package, target: &target, text, key };
@@ -61,7 +61,7 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         sides.push((beside::path(&target, ENDING), provenance::text(job, open, package, &target, sha256)?));
     }
     sides.iter().try_for_each(|(path, text)| side_file(path, text))?;
-    remember(job, open, package, (&target, sha256, key), &sides)?;
+    remember(job, open, package, (&target, stat, sha256, key), &sides)?;
     done.artifact = Some(Event::Artifact {
         expert: manifest.name.clone(),
         path: target.to_string_lossy().into_owned(),
@@ -76,6 +76,15 @@ pub fn archive(job: &Job, open: &Open, package: usize, context: &Context<'_>, sc
         took_us: (context.started.elapsed() - began).as_micros() as u64,
     });
     Ok(done)
+}
+
+/// A package at its place.
+struct Placed {
+    sha256: Sha256,
+    bytes: u64,
+    members: Vec<Member>,
+    /// Of this very file: by now another build may have put another one at the place.
+    stat: Stat,
 }
 
 /// What another machine said of the package.
@@ -156,27 +165,28 @@ fn restore(
     context: &Context<'_>,
     scratch: &mut Scratch,
     done: &mut Done,
-) -> Result<bool> {
+) -> Result<Option<Placed>> {
     admit(job, open, package, (result.sha256, result.bytes), context, done)?;
-    if stands(job, open, target, result.sha256, result.bytes, context)? {
+    let placed = |stat| Placed { sha256: result.sha256, bytes: result.bytes, members: result.members.clone(), stat };
+    if let Some(stat) = stands(job, open, target, result.sha256, result.bytes, context)? {
         done.status = Status::Unchanged;
-        return Ok(true);
+        return Ok(Some(placed(stat)));
     }
     match write(&result.pieces, &result.inline, target, false, context, scratch) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
-            put_in_place(output, last(job, open, target, sha256), context, done)?;
+            let stat = put_in_place(output, last(job, open, target, sha256), context, done)?;
             done.status = Status::Cached;
             done.segments_reused += result.segments;
-            Ok(true)
+            Ok(Some(placed(stat)))
         }
         Ok(_) => {
             forget_damaged(&result.pieces, context)?;
             done.notices.push(format!("the cached package for `{}` was damaged; it is made again", target.display()));
-            Ok(false)
+            Ok(None)
         }
         Err(Unwritten::Lost(_)) => {
             done.notices.push(format!("the cache has lost a part of `{}`; it is made again", target.display()));
-            Ok(false)
+            Ok(None)
         }
         Err(Unwritten::Failed(e)) => Err(e),
     }
@@ -205,17 +215,23 @@ fn admit(
     Ok(())
 }
 
-/// Does this very package stand at its place already?
-fn stands(job: &Job, open: &Open, target: &Path, sha256: Sha256, bytes: u64, context: &Context<'_>) -> Result<bool> {
-    let Ok(stat) = Stat::of(target) else { return Ok(false) };
+/// The stat of this very package, if it stands at its place already.
+fn stands(
+    job: &Job,
+    open: &Open,
+    target: &Path,
+    sha256: Sha256,
+    bytes: u64,
+    context: &Context<'_>,
+) -> Result<Option<Stat>> {
+    let Ok(stat) = Stat::of(target) else { return Ok(None) };
     if context.force || !stat.is_file() || stat.size != bytes {
-        return Ok(false);
+        return Ok(None);
     }
     let path = output_path(job, target);
-    if open.previous.outputs.iter().any(|o| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256) {
-        return Ok(true);
-    }
-    Ok(fs::sha256(target)? == sha256)
+    let known = |o: &Built| o.seen.path == path && o.seen.stat == Some(stat) && o.sha256 == sha256;
+    let same = open.previous.outputs.iter().any(known) || fs::sha256(target)? == sha256;
+    Ok(same.then_some(stat))
 }
 
 /// Is this what was built here last?
@@ -240,7 +256,7 @@ impl Work<'_> {
         scratch: &mut Scratch,
         done: &mut Done,
         began: std::time::Duration,
-    ) -> Result<(Sha256, u64, Vec<Member>)> {
+    ) -> Result<Placed> {
         compose::composed(self.job, self.open, self.package)?;
         // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
         for _ in 0..3 {
@@ -249,16 +265,22 @@ impl Work<'_> {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
                     admit(self.job, self.open, self.package, (sha256, bytes), context, done)?;
-                    if stands(self.job, self.open, self.target, sha256, bytes, context)? {
-                        output.discard()?;
-                        done.status = Status::Unchanged;
-                    } else {
-                        put_in_place(output, last(self.job, self.open, self.target, sha256), context, done)?;
-                        done.status = self.came(sha256, context, done)?;
-                    }
+                    let stat = match stands(self.job, self.open, self.target, sha256, bytes, context)? {
+                        Some(stat) => {
+                            output.discard()?;
+                            done.status = Status::Unchanged;
+                            stat
+                        }
+                        None => {
+                            let last = last(self.job, self.open, self.target, sha256);
+                            let stat = put_in_place(output, last, context, done)?;
+                            done.status = self.came(sha256, context, done)?;
+                            stat
+                        }
+                    };
                     let members = members(self.job, self.open, self.package);
                     let members = self.keep(stretches, sha256, members, context, began, done);
-                    return Ok((sha256, bytes, members));
+                    return Ok(Placed { sha256, bytes, members, stat });
                 }
                 Err(Unwritten::Lost(digest)) => {
                     for slot in &self.open.files {
@@ -405,18 +427,19 @@ fn signature_of(composed: &crate::format::manifest_compose::Composed) -> Option<
 const SIDE_FILE_TRIES: usize = 100;
 
 /// What lies beside the old package goes first: a crash leaves a package without a checksum, never one with a wrong one.
-/// Of a package that is `known`, because it is what was built here last, all that was said stays true.
-fn put_in_place(output: Output, known: bool, context: &Context<'_>, done: &mut Done) -> Result<()> {
+/// Of a package that is `known`, because it is what was built here last, all that was said stays true. Returns the stat of the
+/// file that was put there.
+fn put_in_place(output: Output, known: bool, context: &Context<'_>, done: &mut Done) -> Result<Stat> {
     if let Some(e) = output.unlocked() {
         let what = "files cannot be locked where packages go";
         done.notices.push(format!("{what}: {e}; temporary ones that a killed build leaves there stay for a day"));
     }
-    let target = output.target();
+    let target = output.target().to_path_buf();
     if known {
-        fs::remove(&beside::path(target, beside::CHECKSUM))?;
+        fs::remove(&beside::path(&target, beside::CHECKSUM))?;
     } else {
-        let provenance = beside::path(target, ENDING);
-        for gone in beside::take_away(target)? {
+        let provenance = beside::path(&target, ENDING);
+        for gone in beside::take_away(&target)? {
             if !(context.provenance && gone == provenance) {
                 let what = format!("took away `{}`", gone.display());
                 done.notices
@@ -424,7 +447,7 @@ fn put_in_place(output: Output, known: bool, context: &Context<'_>, done: &mut D
             }
         }
     }
-    output.commit().map(drop)
+    Stat::of_file(&output.commit()?).map_err(|e| Error::io("read", &target, e))
 }
 
 /// The text of `<package>.sha256`, in the form of `sha256sum -c`.
@@ -452,27 +475,26 @@ fn remember(
     job: &Job,
     open: &Open,
     package: usize,
-    (target, sha256, key): (&Path, Sha256, ActionKey),
+    (target, stat, sha256, key): (&Path, Stat, Sha256, ActionKey),
     sides: &[(PathBuf, String)],
 ) -> Result<()> {
     let mut built = open.packages[package].built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     built.clear();
-    let sides = sides.iter().map(|(path, text)| (path.as_path(), Some(text)));
-    for (path, text) in [(target, None)].into_iter().chain(sides) {
+    let mut add = |path: &Path, stat, is_package| {
+        let seen = Seen { path: output_path(job, path), stat: Some(stat) };
+        built.push(Built { seen, sha256, key, is_package });
+    };
+    add(target, stat, true);
+    for (path, text) in sides {
         let mut stat = Stat::of(path);
         for _ in 0..SIDE_FILE_TRIES {
-            match &stat {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    let Some(text) = text else { break };
-                    side_file(path, text)?;
-                    stat = Stat::of(path);
-                }
-                _ => break,
+            if !matches!(&stat, Err(e) if e.kind() == std::io::ErrorKind::NotFound) {
+                break;
             }
+            side_file(path, text)?;
+            stat = Stat::of(path);
         }
-        let stat = stat.map_err(|e| Error::io("read", path, e))?;
-        let seen = Seen { path: output_path(job, path), stat: Some(stat) };
-        built.push(Built { seen, sha256, key, is_package: text.is_none() });
+        add(path, stat.map_err(|e| Error::io("read", path, e))?, false);
     }
     Ok(())
 }
