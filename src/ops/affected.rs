@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::format::manifest::Manifest;
 use crate::ops::experts::Experts;
 use crate::ops::workspace::Workspace;
 use crate::spec::Expert;
-use crate::store::{Index, Stat, git};
+use crate::store::{Index, git};
 
 /// The answer.
 #[derive(Debug, Clone, Serialize)]
@@ -49,26 +50,33 @@ pub fn affected(workspace: &Workspace, base: &str, threads: usize) -> Result<Aff
     let changed = asked.answer()?;
     let mut direct: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     let mut others = 0;
+    let renamed = renamed(workspace, &changed, &experts)?;
     for file in &changed.files {
         let Some(below) = below(&changed.top, &workspace.root, file) else {
             others += 1;
             continue;
         };
         let mut hit = reach.experts(&below);
-        if let Some(name) = removed(workspace, &changed, file, &below) {
+        if let Some(name) = renamed.get(&below) {
             // What it was, nobody can build any more; those that require it must be told.
-            hit.extend((0..experts.summaries.len()).filter(|number| requires(&experts.summaries[*number], &name)));
+            hit.extend((0..experts.summaries.len()).filter(|number| requires(&experts.summaries[*number], name)));
         }
         others += usize::from(hit.is_empty());
         for expert in hit {
             direct.entry(expert).or_default().push(below.clone());
         }
     }
-    let edges = experts.edges(workspace);
+    let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, summary) in experts.summaries.iter().enumerate() {
+        named.entry(&summary.name).or_default().push(number);
+    }
     let mut through: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     let mut requiring: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (from, to) in edges {
-        requiring.entry(to).or_default().push(from);
+    // By name alone: a version that no longer fits is what those that require it must be told of most of all.
+    for (from, summary) in experts.summaries.iter().enumerate() {
+        for to in required(summary).iter().flat_map(|name| named.get(name.as_str()).into_iter().flatten()) {
+            requiring.entry(*to).or_default().push(from);
+        }
     }
     let mut seen: BTreeSet<usize> = direct.keys().copied().collect();
     let mut todo: Vec<usize> = seen.iter().copied().collect();
@@ -90,19 +98,42 @@ pub fn affected(workspace: &Workspace, base: &str, threads: usize) -> Result<Aff
     Ok(Affected { base: changed.base, experts: all.collect(), others })
 }
 
-/// The name of the expert whose manifest this file was, if it is gone now.
-fn removed(workspace: &Workspace, changed: &git::Changed, file: &str, below: &str) -> Option<String> {
-    let is_manifest = |expert: &Expert| below.rsplit('/').next() == expert.manifest.value.as_str().rsplit('/').next();
-    if !workspace.repo.experts.iter().any(|expert| is_manifest(expert)) || Stat::of(&workspace.root.join(below)).is_ok()
-    {
-        return None;
+/// The names that experts had whose manifests are gone, or give another name now; by the manifest, below the repo's root.
+fn renamed(workspace: &Workspace, changed: &git::Changed, experts: &Experts) -> Result<BTreeMap<String, String>> {
+    let file_name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let present = |(expert, summary): (&Arc<Expert>, &Summary)| {
+        let manifest = expert.manifest.value.as_str();
+        let path = expert.folder.as_ref().map_or_else(|| manifest.to_owned(), |folder| format!("{folder}/{manifest}"));
+        (path, summary.name.clone())
+    };
+    let present: BTreeMap<String, String> =
+        workspace.repo.experts.iter().zip(&experts.summaries).map(present).collect();
+    let usual: BTreeSet<String> = present.keys().map(|path| file_name(path)).collect();
+    let mut asked = BTreeMap::new();
+    for file in &changed.files {
+        if let Some(below) = below(&changed.top, &workspace.root, file).filter(|path| usual.contains(&file_name(path)))
+        {
+            asked.insert(file.as_str(), below);
+        }
     }
-    let text = git::show(&changed.top, &changed.base, file).ok()??;
-    Manifest::read(&text, below).0.map(|manifest| manifest.name)
+    let texts = changed.then(&asked.keys().copied().collect::<Vec<_>>())?;
+    let mut names = BTreeMap::new();
+    for (file, below) in asked {
+        let then = texts.get(file).and_then(|text| Manifest::read(text, &below).0);
+        if let Some(then) = then.filter(|then| present.get(&below) != Some(&then.name)) {
+            names.insert(below, then.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The names that an expert requires.
+fn required(summary: &Summary) -> BTreeSet<String> {
+    summary.requires.iter().filter_map(|(text, _)| Some(Requirement::parse(text).ok()?.name)).collect()
 }
 
 fn requires(summary: &Summary, name: &str) -> bool {
-    summary.requires.iter().any(|(text, _)| Requirement::parse(text).is_ok_and(|wanted| wanted.name == name))
+    required(summary).contains(name)
 }
 
 /// A path of git's as one below the repo's root; `None` where it lies elsewhere. A folder above (a submodule that the

@@ -1,6 +1,7 @@
 //! What git knows of a repo: which files differ from another state of it. Runs the user's `git`; reads, never writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -16,6 +17,8 @@ pub struct Changed {
     pub base: String,
     /// Below the root: what was changed, added, removed or is untracked. A submodule that moved is its folder.
     pub files: BTreeSet<String>,
+    /// Submodules that were looked into, each with the commit that it was compared with.
+    submodules: BTreeMap<String, String>,
 }
 
 /// The files that differ between the working tree that `folder` lies in and the point where its branch left `base`.
@@ -70,20 +73,100 @@ impl Asked {
         let Self { top, base, diff, others, staged } = self;
         let done = |child: Child| child.wait_with_output().map_err(|e| Error::io("run git in", &top, e));
         let (diff, staged, others) = (done(diff), done(staged), done(others));
-        let mut files = BTreeSet::new();
-        files.extend(names(diff?, "diff")?);
-        files.extend(names(others?, "ls-files")?);
-        for submodule in submodules(&top, staged?)? {
-            inside(&top, &base, &submodule, &mut files)?;
+        let mut changed = Changed { top, base, files: BTreeSet::new(), submodules: BTreeMap::new() };
+        changed.files.extend(names(diff?, "diff")?);
+        changed.files.extend(names(others?, "ls-files")?);
+        for submodule in submodules(&changed.top, staged?)? {
+            changed.look_into(submodule)?;
         }
-        Ok(Changed { top, base, files })
+        Ok(changed)
     }
 }
 
-/// The text of a file as it was in a commit; `None` where it was not there.
-pub fn show(top: &Path, commit: &str, file: &str) -> Result<Option<Vec<u8>>> {
-    let output = run(top, &["cat-file", "blob", &format!("{commit}:{file}")])?;
-    Ok(output.status.success().then_some(output.stdout))
+impl Changed {
+    /// What differs inside a submodule, from the commit that the base of the repo above has of it. Where that commit is not
+    /// there, the submodule as a whole counts as changed, which it then is by the repo's own diff.
+    fn look_into(&mut self, path: String) -> Result<()> {
+        let folder = self.top.join(&path);
+        let commit = format!("{}:{path}", self.base);
+        let Ok(then) = text(run(&self.top, &["rev-parse", "--verify", "--quiet", &commit])?) else {
+            // It was not there: all of it is new.
+            self.files.insert(path);
+            return Ok(());
+        };
+        let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", &then, "--"];
+        let mut found = Vec::new();
+        match names(run(&folder, &diff)?, "diff") {
+            Ok(names) => {
+                self.files.remove(&path);
+                found = names;
+                self.submodules.insert(path.clone(), then);
+            }
+            Err(_) => drop(self.files.insert(path.clone())),
+        }
+        found.extend(names(run(&folder, &["ls-files", "--others", "--exclude-standard", "-z"])?, "ls-files")?);
+        self.files.extend(found.into_iter().map(|name| format!("{path}/{name}")));
+        Ok(())
+    }
+
+    /// What these files held in the commits that they were compared with, by name. One that was not there is left out.
+    pub fn then(&self, files: &[&str]) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut asked: BTreeMap<(PathBuf, &str), Vec<(&str, &str)>> = BTreeMap::new();
+        for file in files {
+            let inside = self.submodules.iter().find_map(|(path, commit)| {
+                Some((self.top.join(path), commit.as_str(), file.strip_prefix(path.as_str())?.strip_prefix('/')?))
+            });
+            let (folder, commit, name) = inside.unwrap_or_else(|| (self.top.clone(), &self.base, file));
+            asked.entry((folder, commit)).or_default().push((file, name));
+        }
+        let mut found = BTreeMap::new();
+        for ((folder, commit), files) in asked {
+            let names: Vec<&str> = files.iter().map(|(_, name)| *name).collect();
+            let texts = show(&folder, commit, &names)?;
+            let texts = files.iter().zip(texts).filter_map(|((file, _), text)| Some(((*file).to_owned(), text?)));
+            found.extend(texts);
+        }
+        Ok(found)
+    }
+}
+
+/// The texts of files as they were in a commit, all from one git; `None` for one that was not there.
+fn show(folder: &Path, commit: &str, files: &[&str]) -> Result<Vec<Option<Vec<u8>>>> {
+    let mut asked = Vec::new();
+    // A question is a line.
+    for file in files.iter().filter(|file| !file.contains('\n')) {
+        asked.extend_from_slice(format!("{commit}:{file}\n").as_bytes());
+    }
+    let mut git = start_with(folder, &["cat-file", "--batch"], Stdio::piped())?;
+    let mut stdin = git.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // Where git fails it reads no more, and says why.
+        scope.spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&asked)));
+        git.wait_with_output().map_err(|e| Error::io("run git in", folder, e))
+    })?;
+    let failed = |said: &str| Error::usage(format!("`git cat-file` failed: {said}"));
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let mut rest = output.stdout.as_slice();
+    let mut next = || {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+        rest = &rest[end + 1..];
+        if line.ends_with(" missing") {
+            return Some(None);
+        }
+        // `<object> blob <bytes>`, the bytes, and a newline.
+        let length: usize = line.rsplit(' ').next()?.parse().ok()?;
+        let text = rest.get(..length)?.to_vec();
+        rest = rest.get(length + 1..)?;
+        Some(Some(text))
+    };
+    let answer = |file: &&str| match file.contains('\n') {
+        true => Ok(None),
+        false => next().ok_or_else(|| failed("its answer ends too soon")),
+    };
+    files.iter().map(answer).collect()
 }
 
 /// Folders of the submodules that are checked out, among all that is staged.
@@ -96,39 +179,19 @@ fn submodules(top: &Path, mut staged: Output) -> Result<Vec<String>> {
     Ok(paths.filter(|path| Stat::of(&top.join(path).join(".git")).is_ok()).collect())
 }
 
-/// What differs inside a submodule, from the commit that `base` of the repo above has of it. Where that commit is not
-/// there, the submodule as a whole counts as changed, which it then is by the repo's own diff.
-fn inside(top: &Path, base: &str, path: &str, files: &mut BTreeSet<String>) -> Result<()> {
-    let folder = top.join(path);
-    let then = text(run(top, &["rev-parse", "--verify", "--quiet", &format!("{base}:{path}")])?);
-    let Ok(then) = then else {
-        // It was not there: all of it is new.
-        files.insert(path.to_owned());
-        return Ok(());
-    };
-    let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", &then, "--"];
-    let mut found = Vec::new();
-    match names(run(&folder, &diff)?, "diff") {
-        Ok(names) => {
-            files.remove(path);
-            found = names;
-        }
-        Err(_) => drop(files.insert(path.to_owned())),
-    }
-    found.extend(names(run(&folder, &["ls-files", "--others", "--exclude-standard", "-z"])?, "ls-files")?);
-    files.extend(found.into_iter().map(|name| format!("{path}/{name}")));
-    Ok(())
-}
-
 fn run(folder: &Path, arguments: &[&str]) -> Result<Output> {
     start(folder, arguments)?.wait_with_output().map_err(|e| Error::io("run git in", folder, e))
 }
 
 fn start(folder: &Path, arguments: &[&str]) -> Result<Child> {
+    start_with(folder, arguments, Stdio::null())
+}
+
+fn start_with(folder: &Path, arguments: &[&str], stdin: Stdio) -> Result<Child> {
     // Paths as they are, no colours, no pager, no questions, no lock that would disturb the user's own git.
     let mut git = Command::new("git");
     git.arg("-C").arg(folder).args(["--no-optional-locks", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false"]);
-    git.args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    git.args(arguments).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(stdin);
     git.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
             Error::usage_help("`git` is not installed", "`affected` asks git what changed: install it")

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use expert_build::base::Error;
 use expert_build::ops::affected::affected;
-use expert_build::ops::workspace::Workspace;
+use expert_build::ops::workspace::{Setup, Workspace};
 
 use crate::space::Space;
 
@@ -103,6 +103,37 @@ fn a_removed_expert_affects_those_that_require_it() {
     let Some(space) = repo() else { return };
     std::fs::remove_dir_all(space.path("experts/b")).unwrap();
     assert_eq!(names(&space, "main"), ["gamma"]);
+}
+
+/// No version fits any more, or nobody has the name: the next full build fails for those that require it.
+#[test]
+fn what_a_change_breaks_is_affected() {
+    let Some(space) = repo() else { return };
+    space.expert("experts/c", "gamma", 1, &["beta@<2.0.0"]);
+    commit(&space.root());
+    let manifest = String::from_utf8(space.read("experts/b/manifest.json")).unwrap();
+    let change = |from: &str, to: &str| {
+        assert!(manifest.contains(from), "{manifest}");
+        space.write("experts/b/manifest.json", manifest.replace(from, to).as_bytes());
+    };
+    change("\"1.0.0\"", "\"2.0.0\"");
+    assert_eq!(names(&space, "HEAD"), ["beta", "gamma"]);
+    change("\"beta\"", "\"better\"");
+    assert_eq!(names(&space, "HEAD"), ["better", "gamma"]);
+    space.write("experts/b/manifest.json", b"{");
+    assert_eq!(names(&space, "HEAD"), ["experts/b", "gamma"]);
+    commit(&space.root());
+    assert_eq!(names(&space, "HEAD~1"), ["experts/b", "gamma"]);
+    // A clone that has no old files, and cannot get them: what they were is not known, and not nothing.
+    git(&space.root(), &["config", "uploadpack.allowFilter", "true"]);
+    let clones = tempfile::tempdir().unwrap();
+    let clone = clones.path().join("clone");
+    let origin = format!("file://{}", space.root().display());
+    git(clones.path(), &["clone", "-q", "--filter=blob:none", "--branch=work", &origin, "clone"]);
+    std::fs::rename(space.path(".git"), space.path("gone")).unwrap();
+    let workspace = Workspace::open(Setup { directory: clone, ..space.setup() }).unwrap();
+    let told = format!("{:?}", affected(&workspace, "HEAD~1", 2).unwrap_err());
+    assert!(told.contains("`git cat-file` failed"), "{told}");
 }
 
 #[test]
