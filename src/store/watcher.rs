@@ -3,7 +3,8 @@
 //! At rest means: nothing happened for [`QUIET`], whoever was writing a file has closed it, and two looks at all that
 //! changed, [`APART`] from each other, see the same. Folders are watched one by one, so that folders nobody cares for
 //! (outputs of other tools, hidden ones) cost nothing; a file that is replaced by renaming is a change of its folder,
-//! so editors that save that way are seen.
+//! so editors that save that way are seen. A folder that is replaced takes its watch with it, and those of all below it:
+//! what stands there now is watched anew, and counts as changed.
 
 #![expect(clippy::disallowed_methods, reason = "to wait until nothing happens needs a clock")]
 
@@ -47,6 +48,8 @@ pub struct Watcher {
     system: RecommendedWatcher,
     events: Receiver<notify::Result<notify::Event>>,
     folders: BTreeSet<PathBuf>,
+    /// Folders among them that went, and may have come back: the system watches them no more.
+    lost: BTreeSet<PathBuf>,
 }
 
 impl Watcher {
@@ -54,7 +57,7 @@ impl Watcher {
     pub fn new() -> Result<Self> {
         let (sender, events) = channel();
         let system = notify::recommended_watcher(sender).map_err(|e| failed(Path::new("."), e))?;
-        Ok(Self { system, events, folders: BTreeSet::new() })
+        Ok(Self { system, events, folders: BTreeSet::new(), lost: BTreeSet::new() })
     }
 
     /// Watches these folders and no others, without what lies below them.
@@ -65,6 +68,7 @@ impl Watcher {
         }
         let new: Vec<PathBuf> = folders.difference(&self.folders).cloned().collect();
         self.folders = folders;
+        self.lost.retain(|folder| self.folders.contains(folder));
         for folder in new {
             match self.system.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {}
@@ -83,7 +87,12 @@ impl Watcher {
 
     /// Waits until something changed that is not to be ignored, and until it is at rest; with `at_most`, comes back
     /// after that time even if nothing changed.
-    pub fn rest(&self, ignored: &dyn Fn(&Path) -> bool, at_most: Option<Duration>, stop: &AtomicBool) -> Result<Rest> {
+    pub fn rest(
+        &mut self,
+        ignored: &dyn Fn(&Path) -> bool,
+        at_most: Option<Duration>,
+        stop: &AtomicBool,
+    ) -> Result<Rest> {
         let began = Instant::now();
         let mut seen = Seen::default();
         let mut looked: Option<Vec<Option<Stat>>> = None;
@@ -93,6 +102,7 @@ impl Watcher {
             }
             match self.events.recv_timeout(if looked.is_some() { APART } else { TICK }) {
                 Ok(Ok(event)) => {
+                    self.lose(&event);
                     if seen.take(&event, ignored) {
                         looked = None;
                     }
@@ -101,6 +111,14 @@ impl Watcher {
                 Ok(Err(e)) => return Err(failed(Path::new("."), e)),
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Bug("nobody watches any more".into())),
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Only now, as the system still forgets watches for some time after it told why.
+            for folder in self.watch_lost()? {
+                if !ignored(&folder) {
+                    seen.changed.insert(folder);
+                    seen.last = Some(Instant::now());
+                    looked = None;
+                }
             }
             let Some(last) = seen.last else {
                 if at_most.is_some_and(|most| began.elapsed() >= most) {
@@ -118,6 +136,32 @@ impl Watcher {
             }
             looked = Some(look);
         }
+    }
+}
+
+impl Watcher {
+    /// Takes note of watched folders that went or came, with all below them.
+    fn lose(&mut self, event: &notify::Event) {
+        if matches!(event.kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            for path in &event.paths {
+                let below = self.folders.range(path.clone()..).take_while(|folder| folder.starts_with(path));
+                self.lost.extend(below.cloned());
+            }
+        }
+    }
+
+    /// Watches those of them that are there, and returns them.
+    fn watch_lost(&mut self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for folder in std::mem::take(&mut self.lost) {
+            match self.system.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => found.push(folder),
+                // Its parent tells when it comes.
+                Err(_) if Stat::following(&folder).is_err() => {}
+                Err(e) => return Err(failed(&folder, e)),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -196,7 +240,7 @@ mod tests {
     fn a_file_replaced_by_renaming_is_seen_and_what_is_ignored_is_not() {
         let dir = tempfile::tempdir().expect("dir");
         std::fs::write(dir.path().join("a"), "old").expect("write");
-        let watcher = watching(dir.path());
+        let mut watcher = watching(dir.path());
         std::fs::write(dir.path().join("a.expert"), "output").expect("write");
         std::fs::write(dir.path().join("b"), "new").expect("write");
         std::fs::rename(dir.path().join("b"), dir.path().join("a")).expect("rename");
@@ -211,7 +255,7 @@ mod tests {
     #[test]
     fn a_file_that_is_still_open_is_not_at_rest() {
         let dir = tempfile::tempdir().expect("dir");
-        let watcher = watching(dir.path());
+        let mut watcher = watching(dir.path());
         let path = dir.path().join("weights");
         let mut file = std::fs::File::create(&path).expect("create");
         file.write_all(b"half").expect("write");
@@ -229,6 +273,28 @@ mod tests {
         let closed = closed.into_inner().expect("lock").expect("the file was closed before it was at rest");
         assert!(closed.elapsed() >= QUIET);
         assert_eq!(std::fs::read(path).expect("read"), b"half and half");
+    }
+
+    /// What is written into a folder after it was replaced is heard of, below it too.
+    #[test]
+    fn a_folder_that_was_replaced_is_watched() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (weights, below) = (dir.path().join("weights"), dir.path().join("weights/below"));
+        std::fs::create_dir_all(&below).expect("made");
+        let mut watcher = Watcher::new().expect("watcher");
+        watcher.follow([dir.path().to_path_buf(), weights.clone(), below.clone()].into()).expect("follow");
+        for moved in [false, true] {
+            match moved {
+                false => std::fs::remove_dir_all(&weights).expect("removed"),
+                true => std::fs::rename(&weights, dir.path().join("old")).expect("moved"),
+            }
+            std::fs::create_dir_all(&below).expect("made");
+            assert!(names(watcher.rest(&|_| false, None, &GO_ON).expect("rest")).contains(&"weights".to_owned()));
+            for folder in [&weights, &below] {
+                std::fs::write(folder.join("a"), "").expect("write");
+                assert_eq!(names(watcher.rest(&|_| false, None, &GO_ON).expect("rest")), ["a"]);
+            }
+        }
     }
 
     #[test]
