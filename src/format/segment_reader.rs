@@ -16,6 +16,11 @@ const END: [u8; 2] = [3, 0];
 /// The first bytes of a zstd frame.
 const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// The most that so many bytes become: packing adds little, and more would be room for something that no reader sees.
+pub fn most(source: usize) -> usize {
+    source + source / 64 + 1024
+}
+
 /// Unpacks segments, one after the other; one a thread.
 #[derive(Default)]
 pub struct SegmentReader {
@@ -31,8 +36,7 @@ impl SegmentReader {
         if packed.len() != segment.packed_len as usize || length == 0 || length > SEGMENT {
             return false;
         }
-        // Packing adds little: more would be room for something that no reader sees.
-        if packed.len() > length + length / 64 + 1024 {
+        if packed.len() > most(length) {
             return false;
         }
         let whole = match compression {

@@ -15,6 +15,7 @@ use crate::engine::scratch::Scratch;
 use crate::engine::stream::{root, subtree};
 use crate::format::safetensors::{ChunkScan, Scan, Scanner};
 use crate::format::segment::{Compression, SEGMENT, Segment};
+use crate::format::segment_reader::most;
 
 /// Is the packed file, by this table, the content of this digest? What cannot be read is not. `scan` gets its values, which
 /// are worth nothing where it is not.
@@ -27,7 +28,7 @@ pub fn proves(
     pool: &Pool<'_>,
     scratch: &mut Scratch,
 ) -> Result<bool> {
-    if !is_cut(table, content.size()) {
+    if !is_plausible(table, content.size()) {
         return Ok(false);
     }
     let packed = Arc::new(packed);
@@ -79,11 +80,15 @@ pub fn proves(
     Ok(hash == *content.hash())
 }
 
-/// Are the segments cut as ours are?
-fn is_cut(table: &[Segment], size: u64) -> bool {
+/// Can these be the segments of a file of this size: cut as ours are, and none longer than packing makes it?
+pub fn is_plausible(table: &[Segment], size: u64) -> bool {
+    let short = table.iter().all(|segment| segment.packed_len as usize <= most(segment.source_len as usize));
     let full = table.iter().rev().skip(1).all(|segment| segment.source_len as usize == SEGMENT);
     let sum: u64 = table.iter().map(|segment| u64::from(segment.source_len)).sum();
-    full && sum == size && table.last().is_none_or(|last| last.source_len > 0 && last.source_len as usize <= SEGMENT)
+    short
+        && full
+        && sum == size
+        && table.last().is_none_or(|last| last.source_len > 0 && last.source_len as usize <= SEGMENT)
 }
 
 /// What came out of a segment.

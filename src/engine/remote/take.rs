@@ -16,7 +16,7 @@ use crate::engine::key::KeyText;
 use crate::engine::record::KeptFinding;
 use crate::engine::remote::execute;
 use crate::engine::remote::link::Link;
-use crate::engine::remote::proof::proves;
+use crate::engine::remote::proof::{is_plausible, proves};
 use crate::engine::remote::record::{MOST, Package, PackedFile, Record, Wanted};
 use crate::engine::remote::task::{self, Asked};
 use crate::engine::scratch::Scratch;
@@ -270,7 +270,10 @@ impl Taking<'_, '_> {
                 Err(failure) => failures.push(failure),
             })
         });
-        self.link.heard(answer)?;
+        // A call that failed has told it of each blob too: it is one failure.
+        if self.link.heard(answer)?.is_none() {
+            return Ok(());
+        }
         failures.into_iter().try_for_each(|failure| self.link.heard::<()>(Err(failure)).map(drop))
     }
 
@@ -285,6 +288,11 @@ impl Taking<'_, '_> {
         for (number, bytes) in record.inlined().into_iter().enumerate() {
             let (slot, file) = (slots[number], &record.files[number]);
             if slot.packed().is_some() {
+                continue;
+            }
+            // What it claims to be decides how much room is made for it, here and on the disk.
+            if !is_plausible(&file.table(), slot.stat.size) {
+                self.link.wrong(format!("`{}` is said to be cut as no package is", slot.path))?;
                 continue;
             }
             if let Some(bytes) = bytes {
