@@ -235,11 +235,14 @@ impl Link {
         }
         let Some(file) = self.cache.blob(home)? else { return Ok(None) };
         let mut reader = Stoppable { file, stop: Arc::clone(&self.uploads.stop) };
-        let (mut hasher, mut buffer) = (sha2::Sha256::new(), vec![0; 1 << 20]);
+        let (mut hasher, mut check, mut buffer) = (sha2::Sha256::new(), blake3::Hasher::new(), vec![0; 1 << 20]);
         loop {
             match reader.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    check.update(&buffer[..count]);
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) if self.uploads.stop.load(Ordering::Relaxed) => return Ok(None),
                 Err(e) => {
@@ -247,6 +250,11 @@ impl Link {
                     return self.delivered(Err(Failure { kind: FailureKind::Local, message })).map(|_| None);
                 }
             }
+        }
+        // What the disk has damaged must not get a name of its own, under which others would take it for whole.
+        if check.finalize().as_bytes() != home.hash() {
+            self.cache.forget_blob(home);
+            return Ok(None);
         }
         let sha256 = Sha256::new(hasher.finalize().into());
         self.note_name(home, sha256);
