@@ -95,7 +95,16 @@ impl LocalCache {
 impl Cache for LocalCache {
     fn result(&self, key: ActionKey) -> Result<Option<Vec<u8>>> {
         let path = self.result_path(key);
-        let Some((bytes, stat)) = crate::store::fs::read_whole(&path, MAX_RECORD)? else { return Ok(None) };
+        let (bytes, stat) = match crate::store::fs::read_whole(&path, MAX_RECORD) {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            // None is kept that long: it is damage.
+            Err(_) if Stat::of(&path).is_ok_and(|stat| stat.size > MAX_RECORD) => {
+                let _ = fs::remove_file(&path);
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
         let Some(record) = whole(bytes) else {
             let _ = fs::remove_file(&path);
             return Ok(None);
@@ -105,8 +114,12 @@ impl Cache for LocalCache {
     }
 
     fn put_result(&self, key: ActionKey, record: &[u8]) -> Result<()> {
+        let path = self.result_path(key);
+        if record.len() as u64 + 32 > MAX_RECORD {
+            return Err(Error::io("keep", &path, io::Error::other(format!("it has {} bytes", record.len()))));
+        }
         self.tag();
-        let mut output = Output::create_unsynced(&self.result_path(key))?;
+        let mut output = Output::create_unsynced(&path)?;
         output.write(record)?;
         output.write(blake3::hash(record).as_bytes())?;
         output.commit().map(drop)
