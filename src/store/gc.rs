@@ -261,7 +261,7 @@ pub fn collect(
         }
     }
     for folder in &held.repos {
-        let gone = folder.repo.as_ref().is_some_and(|repo| Stat::following(repo).is_err());
+        let gone = folder.repo.as_deref().is_some_and(is_gone);
         if (gone || folder.used < oldest) && folder.used.saturating_add(SPARED) <= limits.now {
             remove_repo(folder)?;
             collected.repos += 1;
@@ -276,8 +276,15 @@ fn remove(path: &Path, listed: &Entry) -> Result<bool> {
         Ok(stat) if stat.ino == listed.ino && stat.size == listed.size && stat.mtime <= listed.used => {
             fs::remove(path).map(|()| true)
         }
-        _ => Ok(false),
+        Ok(_) => Ok(false),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io("look at", path, e)),
     }
+}
+
+/// Is nothing there? Of what cannot be looked at nobody knows.
+fn is_gone(path: &Path) -> bool {
+    Stat::following(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn remove_repo(folder: &RepoFolder) -> Result<()> {
