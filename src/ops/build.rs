@@ -288,7 +288,11 @@ pub(crate) fn build_each(
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
     ledger.sort();
     let mut failed_late = 0;
-    for (expert, found) in copies::copies(workspace, &index, &ledger, options.check)? {
+    let (copied, mut late) = match copies::copies(workspace, &index, &ledger, options.check) {
+        Ok(found) => (found, None),
+        Err(e) => (Vec::new(), Some(e)),
+    };
+    for (expert, found) in copied {
         report.warnings += usize::from(found.severity == Severity::Warning);
         observer.on(&Event::Diagnostic(Box::new(found.clone())));
         if found.severity == Severity::Warning {
@@ -302,7 +306,7 @@ pub(crate) fn build_each(
     }
     // What was left on another machine is looked for again next time.
     let went_well = |o: &schedule::Outcome| o.failed.is_empty() && o.skipped.is_empty() && o.left_there == 0;
-    let is_whole = is_plain && report.failed.is_empty() && outcome.as_ref().is_ok_and(went_well);
+    let is_whole = is_plain && late.is_none() && report.failed.is_empty() && outcome.as_ref().is_ok_and(went_well);
     let grounds = is_whole.then(|| glance::grounds(workspace, &index, &ledger, fresh)).flatten();
     let is_new = !options.check && !ledger.is_empty();
     // What was finished is remembered even if the run failed; where nothing was, that nothing is to do.
@@ -319,7 +323,13 @@ pub(crate) fn build_each(
     }
     let drained = used.drain(&|| outcome.is_err() || pool.is_cancelled(), observer);
     let mut outcome = outcome?;
-    drained?;
+    // What fails at the very end is told like all that failed before.
+    match drained {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(e) => report.failed.push(("remote cache".to_owned(), e)),
+        Ok(()) => {}
+    }
+    report.failed.extend(late.take().map(|e| ("copies".to_owned(), e)));
     cache::after_build(workspace, &outcome, used.counters(), observer);
     report.has_new_places = has_new_places;
     report.built = outcome.built;
