@@ -197,18 +197,23 @@ impl<'a> StatsView<'a> {
     fn try_check(&self, below: &Below<'_>) -> Option<Result<(), Changed>> {
         let mut reader = Reader { bytes: self.rest };
         let (folders, outputs, inputs) = reader.counts()?;
+        let mut folder = None;
         for _ in 0..folders {
             let (path, then) = reader.seen()?;
             let same = |now: Stat| then.is_some_and(|then| now.has_entries_of(&then));
             if !below(path, Links::Follow).map_or(then.is_none(), same) {
-                return Some(Err(Changed::Folder(shown(path))));
+                folder = folder.or(Some(path));
             }
         }
+        // An output that went changed its folder too: what went is the better reason.
         for _ in 0..outputs {
             let (path, then) = reader.seen()?;
             if below(path, Links::Keep) != then {
                 return Some(Err(Changed::Output(shown(path))));
             }
+        }
+        if let Some(path) = folder {
+            return Some(Err(Changed::Folder(shown(path))));
         }
         for _ in 0..inputs {
             let (path, then) = reader.seen()?;
