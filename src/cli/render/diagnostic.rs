@@ -78,7 +78,8 @@ impl Look {
             Severity::Note => Level::NOTE,
         };
         let path = self.path(found);
-        let mut group = level.primary_title(printable(&found.message)).id(found.code.name).elements(None::<Origin<'_>>);
+        let mut group =
+            level.primary_title(printable_lines(&found.message)).id(found.code.name).elements(None::<Origin<'_>>);
         let source = self.source(found);
         // What the finding was made from is the text that it speaks of; what is on the disk now may have changed since.
         let same = found.source.is_some();
@@ -98,7 +99,7 @@ impl Look {
             group = group.element(Level::NOTE.message(format!("in the expert `{expert}`")));
         }
         if let Some(help) = &found.help {
-            group = group.element(Level::HELP.message(printable(help)));
+            group = group.element(Level::HELP.message(printable_lines(help)));
         }
         let text = Renderer::styled().term_width(self.columns).render(&[group]);
         // Without an excerpt there is no column of line numbers, and the arrow would touch the edge.
@@ -159,9 +160,23 @@ fn char_bounds(text: &str, start: usize, end: usize) -> std::ops::Range<usize> {
     start..end.max(start)
 }
 
-/// Foreign text may hold what a terminal obeys.
+/// Foreign text may hold what a terminal obeys: what would begin a line of its own, or turn others around. It stays one line.
 pub fn printable(text: &str) -> String {
-    let bad = |c: char| c.is_control() && c != '\n';
+    escaped(text, is_unfit)
+}
+
+/// A message of ours, whose line breaks are meant.
+fn printable_lines(text: &str) -> String {
+    escaped(text, |c| is_unfit(c) && c != '\n')
+}
+
+/// Control characters, line separators, and what changes the direction of writing.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn escaped(text: &str, bad: impl Fn(char) -> bool + Copy) -> String {
     if !text.contains(bad) {
         return text.to_owned();
     }
