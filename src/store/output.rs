@@ -210,6 +210,10 @@ impl Output {
             let exists = io::Error::from(io::ErrorKind::IsADirectory);
             return Err(Error::io("write", &target, exists));
         }
+        if is_special(&target) {
+            let text = "a device or a pipe stands there, and a file would take its place";
+            return Err(Error::io("write", &target, io::Error::other(text)));
+        }
         let file = self.temporary.persist(&target).map_err(|e| Error::io("put in place", &target, e.error))?;
         if sync && let Ok(folder) = File::open(parent(&target)) {
             // Not every file system syncs folders; the rename itself was atomic.
@@ -225,8 +229,17 @@ pub(in crate::store) fn nameless(folder: &Path) -> io::Result<File> {
     tempfile::tempfile_in(folder)
 }
 
-/// Writes a small file whole.
+/// Does the path lead to a device, a pipe or a socket? Links are followed: `/dev/stdout` is one.
+fn is_special(target: &Path) -> bool {
+    fs::metadata(target).is_ok_and(|m| !m.is_file() && !m.is_dir())
+}
+
+/// Writes a small file whole. What is no file, `/dev/null` say, is written to and never replaced.
 pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
+    if is_special(target) {
+        let written = File::options().write(true).open(target).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(|e| Error::io("write", target, e));
+    }
     let mut output = Output::create(target)?;
     output.write(bytes)?;
     output.commit().map(drop)
@@ -308,6 +321,24 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{ABANDONED, Output, TEMPORARY, prefix, tidy, write};
+
+    #[test]
+    fn devices_and_sockets_are_never_replaced() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (null, socket) = (dir.path().join("null"), dir.path().join("socket"));
+        std::os::unix::fs::symlink("/dev/null", &null).expect("link");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).expect("socket");
+        write(&null, b"gone").expect("it takes anything");
+        for special in [&null, &socket] {
+            let mut output = Output::create(special).expect("created");
+            output.write(b"x").expect("written");
+            let error = output.commit().expect_err("it stays");
+            assert!(std::error::Error::source(&error).expect("a cause").to_string().contains("a device or a pipe"));
+            assert!(!std::fs::metadata(special).expect("it is there").is_file());
+        }
+        assert!(std::fs::symlink_metadata(&null).expect("it is there").is_symlink());
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 2, "no temporary stays");
+    }
 
     #[test]
     fn appears_whole_or_not_at_all() {
