@@ -123,8 +123,9 @@ const READS_RESIDUAL: [&str; 11] = [
 
 /// The width of the model that an adapter was trained on: from the projections that read the residual stream, else
 /// from those that write it, else from its prompt embeddings, else from the base model's configuration.
-pub fn hidden_size(observed: Option<&Observed>, config: Option<&ModelConfig>) -> Option<u64> {
-    observed.and_then(seen).or_else(|| config.and_then(|config| config.hidden_size))
+pub fn hidden_size(observed: Option<&Observed>, config: Option<&ModelConfig>) -> Option<(u64, &'static str)> {
+    let told = || config.and_then(|config| config.hidden_size).map(|size| (size, "its config.json"));
+    observed.and_then(seen).map(|size| (size, "the weights")).or_else(told)
 }
 
 fn seen(observed: &Observed) -> Option<u64> {

@@ -170,14 +170,14 @@ fn embeddings_kept_whole_may_grow_only() {
 #[test]
 fn the_width_is_known_with_and_without_a_configuration() {
     let base = config(&qwen());
-    assert_eq!(hidden_size(Some(&adapter(&all(2))), None), Some(1024));
-    assert_eq!(hidden_size(Some(&adapter(&[(module(0, "o_proj"), 2048, 1024)])), None), Some(1024));
-    assert_eq!(hidden_size(None, Some(&base)), Some(1024));
+    assert_eq!(hidden_size(Some(&adapter(&all(2))), None), Some((1024, "the weights")));
+    assert_eq!(hidden_size(Some(&adapter(&[(module(0, "o_proj"), 2048, 1024)])), None), Some((1024, "the weights")));
+    assert_eq!(hidden_size(None, Some(&base)), Some((1024, "its config.json")));
     assert_eq!(hidden_size(None, None), None);
     let mixed = adapter(&[(module(0, "q_proj"), 64, 64), (module(1, "q_proj"), 96, 96)]);
     assert_eq!(hidden_size(Some(&mixed), None), None);
     let prompt = Observed::new(&header(&[("prompt_embeddings".into(), vec![20, 64])]));
-    assert_eq!(hidden_size(Some(&prompt), None), Some(64));
+    assert_eq!(hidden_size(Some(&prompt), None), Some((64, "the weights")));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn with_source(open: &Open, mut found: Diagnostic) -> Diagnostic {
 
 /// Manifest, adapter_config.json, tensors, base models and soft prompts against each other.
 fn agreement(job: &Job, open: &Open, manifest: &Manifest, facts: &Facts, found: &mut Vec<Diagnostic>) {
-    let mut models: Vec<(String, Option<u64>)> = Vec::new();
+    let mut models: Vec<soft_prompt::BaseModel<'_>> = Vec::new();
     for layout in &open.survey.layouts {
         let base = &manifest.base_models[layout.model];
         let source = |name: &str| layout.members.iter().find(|m| m.path.as_str() == name).map(|m| &m.source);
@@ -123,12 +123,12 @@ fn agreement(job: &Job, open: &Open, manifest: &Manifest, facts: &Facts, found: 
         if let Some(path) = source("tokenizer.json") {
             found.extend(check::companions::vocabulary(path.as_str(), facts.tokens.get(path).copied(), vocabulary));
         }
-        models.push((base.short_name().to_owned(), hidden));
+        models.push(soft_prompt::BaseModel { name: base.short_name(), hidden });
     }
-    let models: Vec<soft_prompt::BaseModel<'_>> = models
-        .iter()
-        .map(|(name, hidden)| soft_prompt::BaseModel { name, hidden: hidden.map(|h| (h, "the weights")) })
-        .collect();
+    // A prompt for a base model that is not packaged this time is no worse for it.
+    let is_left = |number: usize| open.survey.layouts.iter().all(|layout| layout.model != number);
+    let left = manifest.base_models.iter().enumerate().filter(|(number, _)| is_left(*number));
+    models.extend(left.map(|(_, base)| soft_prompt::BaseModel { name: base.short_name(), hidden: None }));
     for slot in &open.files {
         let (Role::SoftPrompt(index), Some(file)) = (&slot.role, facts.torch.get(&slot.path)) else { continue };
         let prompt = index.and_then(|i| manifest.soft_prompts.get(i));
