@@ -251,7 +251,8 @@ impl Open {
         let mut found = target.lints.apply(found);
         for d in &mut found {
             d.expert = Some(self.name(target));
-            d.folder = Some(target.key().to_owned());
+            // A finding of a file of settings lies where that does.
+            d.folder.get_or_insert_with(|| target.key().to_owned());
         }
         found
     }

@@ -55,6 +55,9 @@ pub(crate) fn hold(limits: Limits<'_>, index: &Index, target: &Target) -> Result
         };
         found.extend(limits.judge(target, &candidate)?);
     }
+    for finding in &mut found {
+        finding.folder.get_or_insert_with(|| target.key().to_owned());
+    }
     Ok(found)
 }
 

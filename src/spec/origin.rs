@@ -41,10 +41,10 @@ impl Source {
 
     /// A finding at `span` of this file.
     pub fn finding(&self, code: &'static Code, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(code, message)
-            .in_file(&*self.name)
-            .at(At::span(&self.text, span.start, span.end))
-            .source(&self.text)
+        let at = At::span(&self.text, span.start, span.end);
+        let found = Diagnostic::new(code, message).in_file(&*self.name).at(at).source(&self.text);
+        // By its name from the repo's root, whichever expert it is found for.
+        Diagnostic { folder: Some(".".to_owned()), ..found }
     }
 }
 
