@@ -28,7 +28,7 @@ use crate::ops::requirements::{Needs, is_as_remembered};
 use crate::ops::workspace::Workspace;
 use crate::ops::{cache, copies, locked, provenance, remote, requirements};
 use crate::store::index::{Built, Record};
-use crate::store::{Cache as _, Index, output};
+use crate::store::{Cache as _, Index, RunCache, output};
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -232,12 +232,15 @@ pub(crate) fn build_each(
     if !options.check {
         tidy(&jobs);
     }
-    let used =
-        if options.check || plan.is_empty() { Used::None } else { remote::of(workspace, options.whole, observer)? };
+    let results = Arc::new(RunCache::new(workspace.cache.clone()));
+    let used = match options.check || plan.is_empty() {
+        true => Used::None,
+        false => remote::of(workspace, results.clone(), options.whole, observer)?,
+    };
     let link = used.link();
     let pool = Pool::with_away(options.jobs, link.map_or(0, |link| link.policy.away), cancel);
     let context = Context {
-        cache: &workspace.cache,
+        cache: &*results,
         remote: link,
         gives: each.is_some() || link.is_some_and(|link| link.writes()),
         pool: &pool,
@@ -330,7 +333,10 @@ pub(crate) fn build_each(
         Ok(()) => {}
     }
     report.failed.extend(late.take().map(|e| ("copies".to_owned(), e)));
-    cache::after_build(workspace, &outcome, used.counters(), observer);
+    match results.trouble() {
+        Some(trouble) => cache::tell(&trouble, observer),
+        None => cache::after_build(workspace, &outcome, used.counters(), observer),
+    }
     report.has_new_places = has_new_places;
     report.built = outcome.built;
     report.restored = outcome.restored;

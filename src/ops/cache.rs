@@ -191,6 +191,16 @@ pub fn after_build(workspace: &Workspace, outcome: &Outcome, remote: RemoteCount
     }
 }
 
+/// Tells that a run could not use the cache everywhere, and how the next one can.
+pub(crate) fn tell(trouble: &Error, observer: &mut dyn Observer) {
+    let cause = std::error::Error::source(trouble).map_or_else(String::new, |cause| format!(": {cause}"));
+    let message = format!(
+        "the cache was not used everywhere: {trouble}{cause}; that costs time only, until it can be read and written or \
+         `--cache-dir` names another"
+    );
+    observer.on(&Event::Notice { message });
+}
+
 /// Collects, if today nobody did and there is something to collect.
 fn collect_behind(workspace: &Workspace) -> Result<Option<Collected>> {
     let cache = &workspace.cache;

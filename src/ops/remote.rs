@@ -14,7 +14,7 @@ use crate::ops::workspace::Workspace;
 use crate::spec::{Download, OnError, Remote as Settings, Write};
 use crate::store::counters::RemoteCounters;
 use crate::store::remote::CasDigest;
-use crate::store::{Remote, fs};
+use crate::store::{Cache, Remote, fs};
 
 /// What CI says of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,7 +111,12 @@ impl Used {
 }
 
 /// The remote cache of a run that has something to do. `whole`: its packages must be written here.
-pub(crate) fn of(workspace: &Workspace, whole: bool, observer: &mut dyn Observer) -> Result<Used> {
+pub(crate) fn of(
+    workspace: &Workspace,
+    cache: Arc<dyn Cache>,
+    whole: bool,
+    observer: &mut dyn Observer,
+) -> Result<Used> {
     let Some(settings) = &workspace.repo.cache.remote else { return Ok(Used::None) };
     if workspace.offline() {
         return match settings.on_error.value {
@@ -136,7 +141,7 @@ pub(crate) fn of(workspace: &Workspace, whole: bool, observer: &mut dyn Observer
         None => connect(workspace, settings),
     };
     match connected {
-        Ok(remote) => Ok(Used::By(Arc::new(Link::new(remote, policy, Arc::new(workspace.cache.clone()))))),
+        Ok(remote) => Ok(Used::By(Arc::new(Link::new(remote, policy, cache)))),
         Err(error) if policy.required || !matches!(error, Error::Network { .. }) => Err(error),
         Err(error) => {
             let message = format!("{error}; results stay on this machine");

@@ -60,7 +60,7 @@ pub fn why(workspace: &Workspace, targets: &[String], threads: usize) -> Result<
     chosen.dedup();
     let mut answers = Vec::new();
     for standing in status(workspace, &chosen, threads)?.experts {
-        let packages = made(workspace, &index, &standing.folder)?;
+        let packages = made(workspace, &index, &standing.folder);
         answers.push(Why { standing, packages });
     }
     Ok(answers)
@@ -86,14 +86,14 @@ fn tidied(path: &std::path::Path) -> std::path::PathBuf {
     path.components().collect()
 }
 
-fn made(workspace: &Workspace, index: &Index, folder: &str) -> Result<Vec<Made>> {
-    let Some(record) = index.get(folder).and_then(|view| view.decode()) else { return Ok(Vec::new()) };
+fn made(workspace: &Workspace, index: &Index, folder: &str) -> Vec<Made> {
+    let Some(record) = index.get(folder).and_then(|view| view.decode()) else { return Vec::new() };
     let history = History::kept(&record);
     let mut packages = Vec::new();
     for (at, output) in record.outputs.iter().filter(|output| output.is_package).enumerate() {
         let mut keys = vec![output.key];
         keys.extend(history.packages.get(at).map(|past| past.keys()).unwrap_or_default());
-        let texts = keys.iter().map(|key| text(&workspace.cache, *key)).collect::<Result<Vec<_>>>()?;
+        let texts: Vec<_> = keys.iter().map(|key| text(&workspace.cache, *key)).collect();
         let runs = keys.windows(2).zip(texts.windows(2)).map(|(keys, texts)| Run {
             key: keys[0].hex(),
             before: keys[1].hex(),
@@ -104,11 +104,11 @@ fn made(workspace: &Workspace, index: &Index, folder: &str) -> Result<Vec<Made>>
         });
         packages.push(Made { path: output.seen.path.clone(), key: output.key.hex(), runs: runs.collect() });
     }
-    Ok(packages)
+    packages
 }
 
-/// The key text that is kept beside a result.
-fn text(cache: &dyn Cache, key: ActionKey) -> Result<Option<KeyText>> {
-    let result = cache.result(key)?.and_then(|record| PackageResult::decode(&record));
-    Ok(result.map(|result| KeyText::kept(&result.key_text)))
+/// The key text that is kept beside a result; a cache that cannot be read has let it go.
+fn text(cache: &dyn Cache, key: ActionKey) -> Option<KeyText> {
+    let result = cache.result(key).ok().flatten().and_then(|record| PackageResult::decode(&record));
+    result.map(|result| KeyText::kept(&result.key_text))
 }
