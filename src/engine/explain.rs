@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Digest, Result};
+use crate::base::error::errors;
+use crate::base::{Digest, Error, Result, Severity};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::{Change, KeyText};
 use crate::engine::target::Target;
@@ -33,15 +34,16 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// Compares an expert with what the index knows of it. Fails where its manifest cannot be read.
+    /// Compares an expert with what the index knows of it. Fails where it was built before and now cannot be: its manifest
+    /// cannot be read, or a file that it needs is not there.
     pub fn of(root: &Path, target: &Arc<Target>, index: &Arc<Index>, cache: &dyn Cache) -> Result<Self> {
         let Some(then) = index.get(target.key()).and_then(|view| view.decode()) else {
             return Ok(Self::default());
         };
         let job = Job::new(0, Arc::clone(target), "".into(), Arc::clone(index));
-        let open = job.open()?;
+        let open = sound(&job)?;
         let mut explained = Self { is_known: true, ..Self::default() };
-        explained.settings(target, &then, cache)?;
+        explained.settings(target, &then, cache);
         explained.inputs(root, &job, &open, &then)?;
         for output in &then.outputs {
             explained.output(root, output)?;
@@ -53,22 +55,28 @@ impl Explained {
         Ok(explained)
     }
 
+    /// Fails where a first look at an expert shows that it cannot be built, be it known or not.
+    pub fn first_look(target: &Arc<Target>, index: &Arc<Index>) -> Result<()> {
+        sound(&Job::new(0, Arc::clone(target), "".into(), Arc::clone(index))).map(drop)
+    }
+
     /// Would a build make what is there already?
     pub fn is_same(&self) -> bool {
         self.is_known && self.changes.is_empty() && self.outputs.is_empty()
     }
 
-    fn settings(&mut self, target: &Target, then: &Record, cache: &dyn Cache) -> Result<()> {
+    fn settings(&mut self, target: &Target, then: &Record, cache: &dyn Cache) {
         let now = target.fingerprint_text();
         if *now.key().bytes() == then.settings {
-            return Ok(());
+            return;
         }
-        let kept = cache.result(ActionKey::new(then.settings))?.and_then(|bytes| String::from_utf8(bytes).ok());
+        // A cache that cannot be read has lost the text: then the change has no name.
+        let kept = cache.result(ActionKey::new(then.settings)).ok().flatten();
+        let kept = kept.and_then(|bytes| String::from_utf8(bytes).ok());
         match kept {
             Some(text) => self.changes.extend(now.changes_since(&KeyText::kept(&text))),
             None => self.changes.push(Change { kind: "setting".into(), name: String::new(), old: None, new: None }),
         }
-        Ok(())
     }
 
     fn inputs(&mut self, root: &Path, job: &Job, open: &Open, then: &Record) -> Result<()> {
@@ -138,6 +146,17 @@ impl Explained {
             }
         }
     }
+}
+
+/// Opens the job of an expert that the first look finds nothing wrong with.
+fn sound(job: &Job) -> Result<Arc<Open>> {
+    let open = job.open()?;
+    let mut found = open.findings(&job.target);
+    if errors(&found) > 0 {
+        found.retain(|found| found.severity == Severity::Error);
+        return Err(Error::Invalid(found));
+    }
+    Ok(open)
 }
 
 /// Does an output with another stat hold what was written to it?

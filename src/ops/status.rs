@@ -119,7 +119,12 @@ fn stale(workspace: &Workspace, target: &Arc<Target>, index: &Arc<Index>) -> Sta
         remembered(&workspace.root, index, &target.expert)
             .or_else(|| read().map(|manifest| Memo::of_manifest(&manifest)))
     };
-    match Explained::of(&workspace.root, target, index, &workspace.cache) {
+    let explained = Explained::of(&workspace.root, target, index, &workspace.cache);
+    let explained = explained.and_then(|explained| match explained.is_known {
+        true => Ok(explained),
+        false => Explained::first_look(target, index).map(|()| explained),
+    });
+    match explained {
         Err(error) => {
             let mut standing = Standing::new(target.key(), State::Broken, memo());
             standing.error = Some(std::error::Error::source(&error).map_or_else(

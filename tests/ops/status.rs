@@ -1,9 +1,10 @@
 //! Fresh or stale, and what exactly changed, now and in earlier runs.
 
+use expert_build::base::Event;
 use expert_build::ops::status::{State, Status, status};
 use expert_build::ops::why::{Why, why};
 
-use crate::space::{Space, touch, weights};
+use crate::space::{Space, options, touch, weights};
 
 const FILE: &str = "[workspace]\nmembers = [\"experts/*\"]\n";
 
@@ -67,13 +68,28 @@ fn from_new_to_fresh_to_stale_and_touched() {
     ");
 
     std::fs::remove_file(space.path("experts/a/weights/adapter_model.safetensors")).unwrap();
-    let (state, changes) = first(&space);
-    assert_eq!((state, changes.len()), (State::Stale, 3), "{changes:?}");
+    let now = look(&space);
+    assert_eq!((now.experts[0].state, now.exit_code()), (State::Broken, 11), "{now:#?}");
+    assert!(now.experts[0].changes.is_empty(), "what cannot be built has not changed");
     std::os::unix::fs::symlink("/etc/hostname", space.path("experts/b/link")).unwrap();
     std::fs::rename(space.path("experts/b/link"), space.path("experts/b/manifest.json")).unwrap();
     let now = look(&space);
     assert_eq!((now.experts[1].state, now.exit_code()), (State::Broken, 11));
     assert_eq!(now.experts[1].findings[0].code.name, "path-escape");
+}
+
+#[test]
+fn what_cannot_be_built_is_broken_built_before_or_not() {
+    let space = two();
+    space.write("experts/b/manifest.json", b"{");
+    let now = look(&space);
+    assert_eq!((now.experts[1].state, now.exit_code()), (State::Broken, 11), "{now:#?}");
+    space.expert("experts/b", "beta", 2, &[]);
+    space.build();
+    space.write("experts/a/manifest.json", b"{");
+    let now = look(&space);
+    assert_eq!((now.experts[0].state, now.exit_code()), (State::Broken, 11), "{now:#?}");
+    assert!(!now.experts[0].findings.is_empty() && now.experts[0].error.is_some());
 }
 
 #[test]
@@ -153,4 +169,25 @@ fn a_signed_package_can_be_explained_and_is_not_restored() {
     std::fs::remove_file(space.path("experts/a/weights/alpha.v1.0.0.expert")).unwrap();
     let report = space.build();
     assert_eq!((report.built, report.restored), (1, 0), "what is signed is never taken from the cache");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_costs_time_only() {
+    let space = two();
+    // Bigger than what stays inside the record of its package.
+    let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    space.write("experts/a/README.md", &noise);
+    space.build();
+    let package = space.read("experts/a/weights/alpha.v1.0.0.expert");
+    std::fs::remove_file(space.path("experts/a/weights/alpha.v1.0.0.expert")).unwrap();
+    let cache = space.setup().cache_dir;
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, b"no folder").unwrap();
+    let (report, events) = space.try_build(&options());
+    let report = report.unwrap();
+    assert_eq!((report.exit_code(), report.built + report.fresh), (0, 2), "{:?}", report.failed);
+    assert_eq!(space.read("experts/a/weights/alpha.v1.0.0.expert"), package);
+    let told = |event: &&Event| matches!(event, Event::Notice { message } if message.contains("the cache was not used"));
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+    assert_eq!(look(&space).exit_code(), 1, "nothing is known of it, and nothing is wrong");
 }
