@@ -60,7 +60,7 @@ impl Limits<'_> {
                 id.version, before.bytes
             );
             let help =
-                "look for a file that came in by mistake; if it is meant, raise `growth` or run `expert-build lock`";
+                "look for a file that came in by mistake; if it is meant, raise `growth`, or agree to it with `expert-build lock`";
             found.push(place(Diagnostic::new(&PACKAGE_GROWTH, message).help(help)));
         }
         let found = target.lints.apply(found);

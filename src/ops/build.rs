@@ -49,6 +49,8 @@ pub struct Options {
     pub check: bool,
     /// Write beside each package what it was made of, signed.
     pub provenance: bool,
+    /// Expertfile.lock is about to be written anew: what it says now limits nothing, and need not be readable.
+    pub unlocked: bool,
     /// Packages must be written: it is not enough that a remote cache has them.
     pub whole: bool,
 }
@@ -128,7 +130,10 @@ pub(crate) fn build_each(
     for warning in &workspace.repo.warnings {
         observer.on(&Event::Diagnostic(Box::new(warning.clone())));
     }
-    let lock = locked::needed(workspace, looks.targets(), options.locked)?;
+    let lock = match options.unlocked {
+        true => None,
+        false => locked::needed(workspace, looks.targets(), options.locked)?,
+    };
     let limits = Limits { lock: lock.as_ref(), locked: options.locked };
     let mut report = Report { warnings: workspace.repo.warnings.len(), ..Report::default() };
     let experts = chosen.len();

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 
 use crate::base::event::Observer;
-use crate::base::{Error, Result, Sha256};
+use crate::base::{Error, Event, Result, Sha256};
 use crate::engine::freshness::in_parallel;
 use crate::engine::survey::Survey;
 use crate::engine::target::Target;
@@ -32,7 +32,8 @@ pub struct Written {
 }
 
 /// Builds the chosen experts and writes what they are into the lock file. Experts that were not chosen keep their
-/// entries, those that are gone lose them. Nothing is written where an expert failed.
+/// entries, those that are gone lose them. Nothing is written where an expert failed. How much a package may grow since
+/// the lock file was written does not count: this is how what was meant is agreed to.
 pub fn lock(
     workspace: &Workspace,
     chosen: &[usize],
@@ -40,8 +41,9 @@ pub fn lock(
     cancel: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<(Report, Option<Written>)> {
-    let report =
-        build(workspace, chosen, &Options { locked: false, whole: true, ..options.clone() }, cancel, observer)?;
+    let before = before(workspace, chosen, observer)?;
+    let options = Options { locked: false, unlocked: true, whole: true, ..options.clone() };
+    let report = build(workspace, chosen, &options, cancel, observer)?;
     if !report.failed.is_empty() || !report.skipped.is_empty() || options.dry_run || options.frozen || options.check {
         return Ok((report, None));
     }
@@ -50,7 +52,6 @@ pub fn lock(
         return Err(error.again());
     }
     let index = Index::load(&workspace.index);
-    let before = load(workspace)?.unwrap_or_default();
     let targets = workspace.targets(chosen)?;
     let made = in_parallel(&targets, options.jobs, &|target: &Arc<Target>| entries((&index, &workspace.index), target));
     let experts = Experts::of(workspace, &index, options.jobs);
@@ -72,6 +73,19 @@ pub fn lock(
         output::write(&path, text.as_bytes())?;
     }
     Ok((report, Some(Written { path, packages: lock.packages.len(), changed })))
+}
+
+/// The lock file as it is. One that nobody can read, after a merge perhaps, is replaced, where all that it could hold is
+/// built now.
+fn before(workspace: &Workspace, chosen: &[usize], observer: &mut dyn Observer) -> Result<Lock> {
+    match load(workspace) {
+        Ok(found) => Ok(found.unwrap_or_default()),
+        Err(Error::Usage { message, .. }) if chosen.len() == workspace.repo.experts.len() => {
+            observer.on(&Event::Notice { message: format!("{message}; it is written anew") });
+            Ok(Lock::default())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What the lock file says of an expert that was just built.

@@ -6,7 +6,7 @@ use crate::engine::target::Target;
 use crate::ops::history::History;
 use crate::ops::memo::Memo;
 use crate::ops::workspace::Workspace;
-use crate::spec::lock::{Id, Lock, NAME};
+use crate::spec::lock::{HELP, Id, Lock, NAME};
 use crate::store::index::Record;
 use crate::store::{Index, fs};
 
@@ -14,7 +14,7 @@ use crate::store::{Index, fs};
 pub fn load(workspace: &Workspace) -> Result<Option<Lock>> {
     let path = workspace.root.join(NAME);
     let Some((bytes, _)) = fs::read(&path, 256 << 20)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|_| Error::usage(format!("{NAME} is not UTF-8")))?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::usage_help(format!("{NAME} is not UTF-8"), HELP))?;
     Lock::read(&text).map(Some)
 }
 

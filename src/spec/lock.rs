@@ -12,6 +12,9 @@ use crate::base::{Error, Result, Sha256};
 /// Its name, beside the Expertfile.
 pub const NAME: &str = "Expertfile.lock";
 const VERSION: u32 = 1;
+/// What to do about a lock file that cannot be read.
+pub const HELP: &str =
+    "`expert-build lock` of all experts writes it anew; or take it from the repository's history";
 const HEAD: &str = "# Written by `expert-build lock`; commit it. With `--locked` a build fails where the content of a version changed.\n";
 
 /// The lock file.
@@ -69,8 +72,7 @@ struct Entry {
 impl Lock {
     /// Reads the file's text.
     pub fn read(text: &str) -> Result<Self> {
-        let help = "write it again with `expert-build lock`, or take it from the repository's history";
-        let bad = |what: String| Error::usage_help(format!("{NAME} cannot be read: {what}"), help);
+        let bad = |what: String| Error::usage_help(format!("{NAME} cannot be read: {what}"), HELP);
         #[derive(Deserialize)]
         struct Edition {
             version: u32,

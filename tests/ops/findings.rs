@@ -15,6 +15,7 @@ const CHECK: Options = Options {
     frozen: false,
     locked: false,
     provenance: false,
+    unlocked: false,
     whole: false,
 };
 

@@ -125,6 +125,29 @@ fn budgets_hold_for_what_is_built_and_for_what_stands() {
     assert_eq!(report.unwrap().exit_code(), 11);
     assert!(told(&events, Severity::Error)[0].starts_with("package-growth: "), "{events:?}");
     assert!(!space.path(PACKAGE).exists());
+    // That is how it is agreed to.
+    assert_eq!(write_lock(&space, &[0, 1]).changed, ["alpha 1.0.0"]);
+    space.build();
+}
+
+#[test]
+fn a_lock_file_that_nobody_can_read_is_written_anew_by_a_lock_of_all() {
+    let space = two(FILE);
+    write_lock(&space, &[0, 1]);
+    let good = space.read("Expertfile.lock");
+    let never = AtomicBool::new(false);
+    for bad in [&b"<<<<<<< HEAD\n"[..], b"\xff", b"version = 7\n"] {
+        space.write("Expertfile.lock", bad);
+        let refused = lock(&space.open(), &[0], &options(), &never, &mut ()).unwrap_err();
+        assert!(matches!(refused, Error::Usage { .. }), "what it says of `beta` would be lost");
+        assert_eq!(space.read("Expertfile.lock"), bad);
+        let mut events = Vec::new();
+        let (_, written) = lock(&space.open(), &[0, 1], &options(), &never, &mut events).unwrap();
+        assert_eq!(written.unwrap().packages, 2);
+        let told = |event: &Event| matches!(event, Event::Notice { message } if message.ends_with("it is written anew"));
+        assert!(events.iter().any(told), "{events:?}");
+        assert_eq!(space.read("Expertfile.lock"), good);
+    }
 }
 
 #[test]

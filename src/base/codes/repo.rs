@@ -40,5 +40,5 @@ super::codes! {
     deny PACKAGE_OVER_BUDGET = "package-over-budget": "a package is larger than its budget",
         "`budget` in the Expertfile is the most bytes that the package may have. It keeps a forgotten checkpoint or a doubled rank from reaching every device.\n\nExample: `budget = \"80MiB\"`.\n\nLeave files out with `exclude`, compress harder, or raise the budget.";
     deny PACKAGE_GROWTH = "package-growth": "a package grew by more than it may",
-        "`growth` in the Expertfile says how much larger a package may be than its latest version in Expertfile.lock. A jump in size is most often a file that came in by mistake.\n\nExample: `growth = \"25%\"`.\n\nLook at the package with `expert-build inspect`; if the growth is meant, raise `growth` or write the lock file again with `expert-build lock`.";
+        "`growth` in the Expertfile says how much larger a package may be than its latest version in Expertfile.lock. A jump in size is most often a file that came in by mistake.\n\nExample: `growth = \"25%\"`.\n\nLook at the package with `expert-build inspect`; if the growth is meant, raise `growth`, or agree to it with `expert-build lock`, which writes the new size into Expertfile.lock.";
 }
