@@ -149,6 +149,8 @@ pub struct Collected {
     pub repos: u64,
     /// What stays.
     pub kept: Total,
+    /// What of it is over the limits, and was used so lately that a build may need it.
+    pub spared: Total,
 }
 
 /// Lists what lies in the cache.
@@ -250,9 +252,16 @@ pub fn collect(
     kept.sort_unstable_by_key(|(kind, entry)| (entry.used, *kind, entry.name));
     kept.iter().for_each(|(_, entry)| collected.kept.add(entry));
     for (kind, entry) in &kept {
-        let over = collected.kept.bytes > limits.max_bytes || collected.kept.files > limits.max_files;
-        if (!over && entry.used >= oldest) || young(entry) || collected.removed.files >= limits.max_removals {
+        let (files, bytes) =
+            (collected.kept.files - collected.spared.files, collected.kept.bytes - collected.spared.bytes);
+        let over = bytes > limits.max_bytes || files > limits.max_files;
+        if (!over && entry.used >= oldest) || collected.removed.files >= limits.max_removals {
             break;
+        }
+        // What comes after it was used later still.
+        if young(entry) {
+            collected.spared.add(entry);
+            continue;
         }
         if remove(&kind.path(cache, &entry.name), entry)? {
             collected.removed.add(entry);
@@ -477,6 +486,7 @@ mod tests {
         let nothing = Limits { max_bytes: 0, ..limits() };
         let collected = collect(&filled.cache, filled.listed(), &nothing, &spoken_of).expect("collected");
         assert_eq!((collected.removed.files, collected.kept.files), (0, 6), "all of it is young");
+        assert_eq!(collected.spared, collected.kept);
         (0..3).for_each(|i| filled.age(i, 2, 2));
         let listed = filled.listed();
         // Since the listing one was read, which says so by its time, and one was put in place anew.

@@ -160,6 +160,7 @@ fn the_cache_can_be_looked_after() {
     assert!(space.x("cache verify").contains(": 0 damaged"));
     let gc = space.x("cache gc --max-size 0 --max-age 0");
     assert!(gc.starts_with("exit 0") && gc.contains("removed "), "{gc}");
+    assert!(gc.contains(" used within the last hour stay"), "{gc}");
     let cleared = space.x("cache clear");
     assert!(cleared.starts_with("exit 0") && cleared.contains("removed "), "{cleared}");
     assert!(space.stdout("cache stats").contains("contents         0 B  0 files"));

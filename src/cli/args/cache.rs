@@ -27,6 +27,8 @@ pub enum CacheVerb {
     /// Show what it holds and what it saved
     Stats,
     /// Remove what was not used for long, and what is over its size
+    ///
+    /// What was used within the last hour stays, as a build may need it; `cache clear` takes that too.
     Gc(GcArgs),
     /// Read everything in it and remove what is damaged
     Verify,

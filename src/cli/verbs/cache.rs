@@ -68,7 +68,12 @@ fn tell(collected: &Collected, settings: &Settings) -> Result<u8> {
     } else if !settings.quiet {
         let files = collected.removed.files + collected.dropped.files;
         let freed = collected.removed.bytes + collected.dropped.bytes;
-        out::tell(&format!("removed {} ({})", count(files, "file"), bytes(freed)));
+        let mut text = format!("removed {} ({})", count(files, "file"), bytes(freed));
+        if collected.spared.files > 0 {
+            let stay = format!("{} ({})", count(collected.spared.files, "file"), bytes(collected.spared.bytes));
+            text.push_str(&format!("; {stay} used within the last hour stay, as a build may need them"));
+        }
+        out::tell(&text);
     }
     Ok(0)
 }
