@@ -20,7 +20,7 @@ pub struct Request {
     pub manifest: PathBuf,
     /// The folder that holds the weights, or the weights themselves.
     pub weights: Option<PathBuf>,
-    /// Where the package goes: a file, or a folder that exists.
+    /// Where the package goes: a file, or a folder: one that exists, or whose name ends with `/`.
     pub output: Option<PathBuf>,
     /// The base model, where the manifest has several and one is wanted.
     pub model: Option<String>,
@@ -69,11 +69,12 @@ pub fn package(
         setup.request = setup.request.flag("--model", "models", model);
     }
     let output = request.output.as_ref().map(|output| here.join(output));
-    if let Some(dir) = output.as_ref().filter(|o| fs::is_dir(o)) {
+    let is_folder = |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b"/") || fs::is_dir(path);
+    if let Some(dir) = output.as_ref().filter(|o| is_folder(o)) {
         setup.request = setup.request.flag("--output", "out-dir", &dir.to_string_lossy());
     }
     let mut workspace = Workspace::bare(setup, &folder)?;
-    workspace.output = output.filter(|o| !fs::is_dir(o));
+    workspace.output = output.filter(|o| !is_folder(o));
     let mut heard = Heard { observer, packages: Vec::new() };
     let report = build::build(&workspace, &[0], options, cancel, &mut heard)?;
     let mut packages = heard.packages;

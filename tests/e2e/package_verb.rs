@@ -62,6 +62,13 @@ fn it_collects_packs_and_reports_size_and_contents() {
 }
 
 #[test]
+fn an_output_that_ends_with_a_slash_is_a_folder_to_make() {
+    let space = space(&expert());
+    package(&space, EXPERT_BUILD, &["--output", "new/er/"]).ok();
+    assert!(space.read("new/er/expert-sql.v1.0.0.expert").starts_with(&[0x1f, 0x8b]));
+}
+
+#[test]
 fn hashes_of_manifest_weights_and_soft_prompts_are_in_the_manifest() {
     for program in PROGRAMS {
         let space = space(&expert());
