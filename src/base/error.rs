@@ -78,6 +78,13 @@ impl Error {
         Self::Usage { message: message.into(), help: Some(help.into()) }
     }
 
+    /// These findings, among them errors, keep an expert from being built: what the Expertfile or a flag asks for is not to
+    /// be had of it, or its files are wrong.
+    pub fn of_expert(found: Vec<Diagnostic>) -> Self {
+        let is_asked = |d: &Diagnostic| d.severity != Severity::Error || d.code.name.starts_with("expertfile-");
+        if found.iter().all(is_asked) { Self::Expertfile(found) } else { Self::Invalid(found) }
+    }
+
     /// A package is not whole.
     pub fn integrity(message: impl Into<String>) -> Self {
         Self::Integrity { message: message.into() }

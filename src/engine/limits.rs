@@ -59,8 +59,7 @@ impl Limits<'_> {
                 "the package has {bytes} bytes, {more} % more than version {} in Expertfile.lock ({} bytes)",
                 id.version, before.bytes
             );
-            let help =
-                "look for a file that came in by mistake; if it is meant, raise `growth`, or agree to it with `expert-build lock`";
+            let help = "look for a file that came in by mistake; if it is meant, raise `growth`, or agree to it with `expert-build lock`";
             found.push(place(Diagnostic::new(&PACKAGE_GROWTH, message).help(help)));
         }
         let found = target.lints.apply(found);

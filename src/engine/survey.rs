@@ -156,6 +156,7 @@ impl Survey {
                 }
                 Err(more) => found.extend(more),
             }
+            found.extend(target.idle(manifest));
             outside = places(target, manifest, &layouts, &mut found);
             outside.retain(|path| !path.starts_with(folder));
         }

@@ -66,6 +66,12 @@ impl Target {
         self.expert.pick(&names)
     }
 
+    /// What the expert's own entry in the Expertfile says of base models that are not the manifest's.
+    pub fn idle(&self, manifest: &Manifest) -> Vec<Diagnostic> {
+        let names: Vec<&str> = manifest.base_models.iter().map(|m| m.name.as_str()).collect();
+        self.expert.idle(&names)
+    }
+
     /// The folder that its packages go to.
     pub fn output_folder(&self) -> PathBuf {
         let named = self.output.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf);

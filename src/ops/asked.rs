@@ -182,6 +182,18 @@ impl Folder for Asked<'_> {
         Ok(self.kind(path)? == Some(Kind::Dir))
     }
 
+    fn real(&self, path: &RelPath) -> Result<PathBuf> {
+        // No answer tells where links lead.
+        self.forget();
+        fs::canonical(&self.disk.path(Some(path)))
+    }
+
+    fn holds(&self, above: Option<&RelPath>, name: &str, file: &RelPath) -> Result<bool> {
+        // No question can name it.
+        self.forget();
+        fs::has_file(&file.under(&self.disk.path(above).join(name)))
+    }
+
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
         let at = self.disk.path(path);
         // The stat comes first: what changes between it and the listing is noticed next time.
@@ -226,6 +238,14 @@ impl Folder for Without<'_> {
 
     fn is_file(&self, path: &RelPath) -> Result<bool> {
         if path == self.1 { Ok(false) } else { self.0.is_file(path) }
+    }
+
+    fn real(&self, path: &RelPath) -> Result<PathBuf> {
+        self.0.real(path)
+    }
+
+    fn holds(&self, above: Option<&RelPath>, name: &str, file: &RelPath) -> Result<bool> {
+        self.0.holds(above, name, file)
     }
 
     fn is_dir(&self, path: &RelPath) -> Result<bool> {

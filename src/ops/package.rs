@@ -9,6 +9,7 @@ use crate::base::event::{Member, Observer, Status};
 use crate::base::{Error, Event, RelPath, Result, Sha256};
 use crate::format::archive::Limits;
 use crate::ops::build::{self, Report};
+use crate::ops::experts;
 use crate::ops::inspect::inspect;
 use crate::ops::workspace::{Setup, Workspace};
 use crate::store::{Stat, fs};
@@ -75,6 +76,7 @@ pub fn package(
     }
     let mut workspace = Workspace::bare(setup, &folder)?;
     workspace.output = output.filter(|o| !is_folder(o));
+    one_package(&workspace)?;
     let mut heard = Heard { observer, packages: Vec::new() };
     let report = build::build(&workspace, &[0], options, cancel, &mut heard)?;
     let mut packages = heard.packages;
@@ -82,6 +84,21 @@ pub fn package(
         packages = standing(&workspace)?;
     }
     Ok((packages, report))
+}
+
+/// A file that is named holds one package: then the expert must be packaged for one base model.
+fn one_package(workspace: &Workspace) -> Result<()> {
+    let (Some(file), Some(expert)) = (&workspace.output, workspace.repo.experts.first()) else { return Ok(()) };
+    // A manifest that cannot be read is told of by the build.
+    let Some(manifest) = experts::read(&workspace.root, expert) else { return Ok(()) };
+    let names: Vec<&str> = manifest.base_models.iter().map(|model| model.name.as_str()).collect();
+    match expert.pick(&names) {
+        Ok(chosen) if chosen.len() > 1 => Err(Error::usage_help(
+            format!("the packages for {} base models would all be written to `{}`", chosen.len(), file.display()),
+            "choose one with `--model`, or give a folder: its name ends with `/`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The weights folder as a path below the expert's folder.

@@ -486,6 +486,14 @@ impl Folder for Given {
         if path.as_str() == expertfile::NAME { Ok(true) } else { self.0.is_file(path) }
     }
 
+    fn real(&self, path: &RelPath) -> Result<PathBuf> {
+        self.0.real(path)
+    }
+
+    fn holds(&self, above: Option<&RelPath>, name: &str, file: &RelPath) -> Result<bool> {
+        self.0.holds(above, name, file)
+    }
+
     fn is_dir(&self, path: &RelPath) -> Result<bool> {
         self.0.is_dir(path)
     }

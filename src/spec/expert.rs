@@ -13,7 +13,7 @@ use crate::spec::choice::Sign;
 use crate::spec::expertfile::{LintsTable, ModelTable};
 use crate::spec::glob::{Glob, Globs};
 use crate::spec::host_path::{HostPath, KeySource};
-use crate::spec::origin::{Origin, Setting};
+use crate::spec::origin::{Origin, Section, Setting};
 use crate::spec::template::{Placeholder, Template, last_segment, slug};
 use crate::spec::value::{FileName, Models};
 
@@ -140,6 +140,24 @@ impl Expert {
     /// What the Expertfile says about a base model: by its whole name, else by its last path segment.
     pub fn model(&self, name: &str) -> Option<&ModelTable> {
         self.model.get(name).or_else(|| self.model.get(last_segment(name)))
+    }
+
+    /// What its own entry says of base models that the manifest does not have: most likely a slip. The defaults may speak
+    /// of models that other experts have.
+    pub fn idle(&self, models: &[&str]) -> Vec<Diagnostic> {
+        let is_used = |key: &String| models.iter().any(|model| model == key || last_segment(model) == key);
+        let mut found = Vec::new();
+        for (key, table) in self.model.iter().filter(|(key, _)| !is_used(key)) {
+            let Some(origin @ Origin::File { section: Section::Expert, .. }) = &table.origin else { continue };
+            let known: Vec<&str> = models.iter().map(|model| last_segment(model)).collect();
+            let help = suggest::did_you_mean(key, known.iter().copied());
+            let all = || format!("its base models are {}", known.join(", "));
+            let message = format!("`model.\"{key}\"` has no effect: the manifest has no base model of that name");
+            let mut finding = origin.finding(&repo::EXPERTFILE_IGNORED, message).help(help.unwrap_or_else(all));
+            finding.expert = Some(self.label().to_owned());
+            found.push(finding);
+        }
+        found
     }
 
     /// A base model as it stands in names of files.

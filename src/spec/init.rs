@@ -1,6 +1,7 @@
 //! `init`: the Expertfile that a repository without one behaves as if it had.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::base::{Error, RelPath, Result};
 use crate::spec::Folder;
@@ -33,7 +34,8 @@ pub fn init(root: &dyn Folder) -> Result<String> {
     Ok(format!("{}[workspace]\n{WORKSPACE}members = {members}\n{WORKSPACE_MORE}\n{DEFAULTS}{EXPERT}{COMMON}", head()))
 }
 
-/// The folders below the root that hold an expert, sorted; none that lies inside another.
+/// The folders below the root that hold an expert, sorted; none that lies inside another, and none twice, however many
+/// links lead to it.
 pub fn search(root: &dyn Folder) -> Result<Vec<RelPath>> {
     let mut found = Vec::new();
     let mut todo: Vec<(Option<RelPath>, usize)> = vec![(None, 0)];
@@ -52,7 +54,18 @@ pub fn search(root: &dyn Folder) -> Result<Vec<RelPath>> {
         }
     }
     found.sort();
-    Ok(found)
+    let mut real: BTreeMap<PathBuf, RelPath> = BTreeMap::new();
+    for folder in found {
+        let at = root.real(&folder)?;
+        // Where it lies counts before any link to it.
+        let is_there = at.ends_with(folder.as_str());
+        if is_there || !real.contains_key(&at) {
+            real.insert(at, folder);
+        }
+    }
+    let mut once: Vec<RelPath> = real.into_values().collect();
+    once.sort();
+    Ok(once)
 }
 
 /// Many things are called manifest.json: an expert's names base models and adapters.

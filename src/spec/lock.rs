@@ -13,8 +13,7 @@ use crate::base::{Error, Result, Sha256};
 pub const NAME: &str = "Expertfile.lock";
 const VERSION: u32 = 1;
 /// What to do about a lock file that cannot be read.
-pub const HELP: &str =
-    "`expert-build lock` of all experts writes it anew; or take it from the repository's history";
+pub const HELP: &str = "`expert-build lock` of all experts writes it anew; or take it from the repository's history";
 const HEAD: &str = "# Written by `expert-build lock`; commit it. With `--locked` a build fails where the content of a version changed.\n";
 
 /// The lock file.

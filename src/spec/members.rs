@@ -46,10 +46,11 @@ pub fn find(
     manifest: &RelPath,
     found: &mut Vec<Diagnostic>,
 ) -> Result<BTreeSet<Option<RelPath>>> {
-    let mut members = BTreeSet::new();
+    let (mut members, mut unnamed) = (BTreeSet::new(), Vec::new());
     for pattern in workspace.members.iter().flat_map(|members| &members.value) {
         if pattern.value.is_negated() {
             members.retain(|folder: &Option<RelPath>| !names(&pattern.value, folder.as_ref()));
+            unnamed.retain(|(path, _): &(String, Diagnostic)| !pattern.value.matches_here(path));
             continue;
         }
         if let Some(folder) = literal(&pattern.value) {
@@ -61,11 +62,17 @@ pub fn find(
             }
             continue;
         }
-        let mut walk = Walk { root, manifest, folders: BTreeSet::new() };
+        let mut walk = Walk { root, manifest, folders: BTreeSet::new(), unnamed: Vec::new() };
         let text = pattern.value.as_str().trim_matches('/').to_owned();
         let segments: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         walk.go(None, &segments, 0)?;
-        if walk.folders.is_empty() {
+        for path in &walk.unnamed {
+            let message = format!("the folder `{}` has a name that no path of a member can hold", path.escape_debug());
+            let help =
+                "rename it: names are at most 255 bytes, without control characters and backslashes; or `exclude` it";
+            unnamed.push((path.clone(), pattern.finding(&repo::EXPERTFILE_MEMBER, message).help(help)));
+        }
+        if walk.folders.is_empty() && walk.unnamed.is_empty() {
             let message = format!("`{}` matches no folder with a {manifest} or an {NAME}", pattern.value.as_str());
             let usual =
                 || "a pattern is relative to this file; `*` matches one folder's name, `**` any depth".to_owned();
@@ -78,6 +85,8 @@ pub fn find(
     }
     let excluded = Globs::new(workspace.exclude.iter().flat_map(|e| e.value.iter().map(|glob| glob.value.clone())));
     members.retain(|folder| folder.as_ref().is_none_or(|folder| !excluded.takes_folder(folder)));
+    unnamed.retain(|(path, _)| excluded.verdict(path, true) != Some(true));
+    found.extend(unnamed.into_iter().map(|(_, finding)| finding));
     Ok(members)
 }
 
@@ -126,6 +135,8 @@ struct Walk<'a> {
     root: &'a dyn Folder,
     manifest: &'a RelPath,
     folders: BTreeSet<Option<RelPath>>,
+    /// Folders with a manifest whose names no path can hold.
+    unnamed: Vec<String>,
 }
 
 impl Walk<'_> {
@@ -146,7 +157,7 @@ impl Walk<'_> {
             if self.folders.len() > before && rest.is_empty() && at.is_some() {
                 return Ok(());
             }
-            for folder in self.folders_in(at, |name| !is_foreign(name))? {
+            for folder in self.folders_in(at, rest, |name| !is_foreign(name))? {
                 self.go(Some(&folder), segments, depth + 1)?;
             }
             return Ok(());
@@ -160,17 +171,31 @@ impl Walk<'_> {
         }
         let Ok(glob) = Glob::new(&format!("/{segment}")) else { return Ok(()) };
         let dotted = segment.starts_with('.');
-        for folder in self.folders_in(at, |name| glob.matches(name, true) && (dotted || !name.starts_with('.')))? {
+        let wanted = |name: &str| glob.matches(name, true) && (dotted || !name.starts_with('.'));
+        for folder in self.folders_in(at, rest, wanted)? {
             self.go(Some(&folder), rest, depth + 1)?;
         }
         Ok(())
     }
 
-    fn folders_in(&self, at: Option<&RelPath>, wanted: impl Fn(&str) -> bool) -> Result<Vec<RelPath>> {
-        let names = self.root.list(at)?;
-        let folders = names.iter().filter(|(name, is_dir)| *is_dir && wanted(name));
-        let paths = folders.filter_map(|(name, _)| RelPath::new(name.as_str()).ok());
-        Ok(paths.map(|name| at.map_or_else(|| name.clone(), |at| at.join(&name))).collect())
+    fn folders_in(
+        &mut self,
+        at: Option<&RelPath>,
+        rest: &[&str],
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<RelPath>> {
+        let mut folders = Vec::new();
+        for (name, _) in self.root.list(at)?.into_iter().filter(|(name, is_dir)| *is_dir && wanted(name)) {
+            match RelPath::new(name.as_str()) {
+                Ok(name) => folders.push(at.map_or_else(|| name.clone(), |at| at.join(&name))),
+                // An expert in it would be missed by nobody.
+                Err(_) if rest.is_empty() && self.root.holds(at, &name, self.manifest)? => {
+                    self.unnamed.push(at.map_or_else(|| name.clone(), |at| format!("{at}/{name}")));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(folders)
     }
 }
 

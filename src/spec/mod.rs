@@ -25,6 +25,8 @@ pub mod template;
 pub mod trust;
 pub mod value;
 
+use std::path::PathBuf;
+
 use crate::base::{RelPath, Result};
 
 pub use age::Age;
@@ -53,6 +55,10 @@ pub trait Folder {
     fn is_file(&self, path: &RelPath) -> Result<bool>;
     /// Is it a folder?
     fn is_dir(&self, path: &RelPath) -> Result<bool>;
+    /// What tells a folder from all others, by whatever path and links it is reached.
+    fn real(&self, path: &RelPath) -> Result<PathBuf>;
+    /// Does a folder whose name no [`RelPath`] can hold have this file in it?
+    fn holds(&self, above: Option<&RelPath>, name: &str, file: &RelPath) -> Result<bool>;
     /// Names in a folder (`None` is the root), each with whether it is a folder, sorted by bytes.
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>>;
 }

@@ -162,17 +162,20 @@ fn expert_rows(expert: &Expert) -> Vec<Row> {
 pub fn recipe(expert: &Expert, configs: &[(String, String)]) -> String {
     const DECIDES: [&str; 10] =
         ["manifest", "weights", "models", "include", "exclude", "tests", "compression", "level", "publisher", "lints"];
-    let mut text = String::from("expertfile = 1\n[[expert]]\n");
+    let (mut text, mut models) = (String::from("expertfile = 1\n[[expert]]\n"), String::new());
     for row in expert_rows(expert) {
         let key = row.key.split('.').next().unwrap_or(&row.key);
-        if DECIDES.contains(&key) || (key == "model" && row.key.ends_with(".slug")) {
+        if DECIDES.contains(&key) {
             text += &format!("{} = {}\n", row.key, row.value);
+        } else if key == "model" && row.key.ends_with(".slug") {
+            models += &format!("{} = {}\n", row.key, row.value);
         }
     }
     for (model, path) in configs {
-        text += &format!("model.{}.config = {}\n", key_text(model), quoted(path));
+        models += &format!("model.{}.config = {}\n", key_text(model), quoted(path));
     }
-    text
+    // Some may be of other experts' models: in the defaults nobody minds.
+    if models.is_empty() { text } else { format!("{text}[defaults]\n{models}") }
 }
 
 /// The settings in force as an Expertfile; with `origins`, each line says who set its value.

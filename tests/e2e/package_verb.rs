@@ -181,6 +181,11 @@ fn of_several_base_models_all_or_one() {
         space.run_as(program, "", &[&arguments[..], &["--model", "tiny-b"]].concat()).ok();
         assert!(space.exists("expert/weights/two-tiny-b.v1.0.0.expert"));
         assert!(!space.exists("expert/weights/two-tiny-1-5b.v1.0.0.expert"));
+        // What is asked for and not to be had is a fault of the command line.
+        let asked = |more: &[&str]| space.run_as(program, "", &[&arguments[..], more].concat()).exits(2);
+        asked(&["--output", "one.expert"]).says("choose one with `--model`");
+        asked(&["--model", "tiny-z"]).says("the manifest has no base model `tiny-z`");
+        assert!(!space.exists("one.expert"));
         space.run_as(program, "", &arguments).ok();
         assert!(space.exists("expert/weights/two-tiny-1-5b.v1.0.0.expert"));
     }

@@ -79,6 +79,29 @@ fn packages_that_were_cached_apart_are_compared_with_each_other() {
 }
 
 #[test]
+fn what_an_entry_says_of_a_model_that_is_not_there_is_told() {
+    let file = |more: &str| {
+        format!(
+            "[workspace]\nmembers = [\"e\"]\n[defaults.model.other]\nslug = \"o\"\n[[expert]]\npath = \"e\"\n{more}"
+        )
+    };
+    let space = Space::new(&file("[expert.model.tiny-qwn3]\nslug = \"tiny\"\n"));
+    space.expert("e", "alpha", 1, &[]);
+    let (report, events) = space.try_build(&options());
+    assert_eq!(report.unwrap().exit_code(), 0);
+    let help = events.iter().find_map(|event| match event {
+        Event::Diagnostic(found) if found.code.name == "expertfile-ignored" => found.help.clone(),
+        _ => None,
+    });
+    assert_eq!(help.as_deref(), Some("did you mean `tiny-qwen3`?"));
+    space.write("Expertfile.toml", file("[expert.model.tiny-qwen3]\nslug = \"tiny\"\n").as_bytes());
+    assert_eq!(told(&space, &options(), "expertfile-ignored").0, 0);
+    // A model that is asked for and not there is a fault of the Expertfile, not of the expert's files.
+    space.write("Expertfile.toml", file("models = [\"nope\"]\n").as_bytes());
+    assert_eq!(space.try_build(&options()).0.unwrap().exit_code(), 2);
+}
+
+#[test]
 fn what_lies_beside_a_package_is_not_remembered_with_it() {
     let space = Space::new("expertfile = 1\n[workspace]\nmembers = [\"e\"]\nout-dir = \"dist\"\n");
     space.expert("e", "alpha", 1, &[]);

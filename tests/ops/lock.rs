@@ -144,7 +144,8 @@ fn a_lock_file_that_nobody_can_read_is_written_anew_by_a_lock_of_all() {
         let mut events = Vec::new();
         let (_, written) = lock(&space.open(), &[0, 1], &options(), &never, &mut events).unwrap();
         assert_eq!(written.unwrap().packages, 2);
-        let told = |event: &Event| matches!(event, Event::Notice { message } if message.ends_with("it is written anew"));
+        let told =
+            |event: &Event| matches!(event, Event::Notice { message } if message.ends_with("it is written anew"));
         assert!(events.iter().any(told), "{events:?}");
         assert_eq!(space.read("Expertfile.lock"), good);
     }

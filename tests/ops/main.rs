@@ -11,6 +11,7 @@ mod affected;
 mod failing;
 mod findings;
 mod glance;
+mod init;
 mod list;
 mod lock;
 mod rebuild;

@@ -187,7 +187,8 @@ fn a_cache_that_cannot_be_used_costs_time_only() {
     let report = report.unwrap();
     assert_eq!((report.exit_code(), report.built + report.fresh), (0, 2), "{:?}", report.failed);
     assert_eq!(space.read("experts/a/weights/alpha.v1.0.0.expert"), package);
-    let told = |event: &&Event| matches!(event, Event::Notice { message } if message.contains("the cache was not used"));
+    let told =
+        |event: &&Event| matches!(event, Event::Notice { message } if message.contains("the cache was not used"));
     assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
     assert_eq!(look(&space).exit_code(), 1, "nothing is known of it, and nothing is wrong");
 }

@@ -311,6 +311,17 @@ fn members() {
     Expertfile.toml names no expert
       help: list them: `[workspace]` with `members = ["experts/*"]`
     "#);
+    let odd = |more: &str| {
+        let text = format!("[workspace]\nmembers = ['experts/*']\n{more}");
+        Tree::with(&text, &["experts/sql", "experts/a\nb", "experts/\u{1b}[0m"]).told()
+    };
+    insta::assert_snapshot!(odd(""), @"
+    Expertfile.toml:2:12: expertfile-member: the folder `experts/\\u{1b}[0m` has a name that no path of a member can hold ['experts/*']
+      help: rename it: names are at most 255 bytes, without control characters and backslashes; or `exclude` it
+    Expertfile.toml:2:12: expertfile-member: the folder `experts/a\\nb` has a name that no path of a member can hold ['experts/*']
+      help: rename it: names are at most 255 bytes, without control characters and backslashes; or `exclude` it
+    ");
+    assert_eq!(odd("exclude = ['experts/a*', 'experts/*0m']"), "1 experts\n");
     let mixed = [
         ("Expertfile.toml", "[workspace]\nmembers = ['m/*']\n[[expert]]\npath = 'm/b'\n"),
         ("m/a/Expertfile.toml", "[workspace]\nmembers = ['x']\n"),

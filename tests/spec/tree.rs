@@ -1,6 +1,7 @@
 //! A repo in memory, and findings as text.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use expert_build::base::{At, Error, RelPath, Result};
 use expert_build::spec::{Folder, Repo, Request, resolve};
@@ -58,6 +59,15 @@ impl Folder for Tree {
     fn is_dir(&self, path: &RelPath) -> Result<bool> {
         let prefix = format!("{path}/");
         Ok(self.0.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix)))
+    }
+
+    fn real(&self, path: &RelPath) -> Result<PathBuf> {
+        Ok(path.as_str().into())
+    }
+
+    fn holds(&self, above: Option<&RelPath>, name: &str, file: &RelPath) -> Result<bool> {
+        let above = above.map_or_else(String::new, |above| format!("{above}/"));
+        Ok(self.0.contains_key(&format!("{above}{name}/{file}")))
     }
 
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {

@@ -261,7 +261,7 @@ fn cached(job: &Job, open: &Open, context: &Context<'_>, scratch: &mut Scratch, 
 fn judge(job: &Job, open: &Open, done: Done) -> Result<Done> {
     let found = open.findings(&job.target);
     if crate::base::error::errors(&found) > 0 {
-        return Err(Error::Invalid(found));
+        return Err(Error::of_expert(found));
     }
     Ok(done)
 }

@@ -20,6 +20,14 @@ impl Folder for Repo<'_> {
         Ok(["experts", "experts/css", "experts/own", "experts/sql"].contains(&path.as_str()))
     }
 
+    fn real(&self, path: &RelPath) -> Result<std::path::PathBuf> {
+        Ok(path.as_str().into())
+    }
+
+    fn holds(&self, _: Option<&RelPath>, _: &str, _: &RelPath) -> Result<bool> {
+        Ok(false)
+    }
+
     fn list(&self, path: Option<&RelPath>) -> Result<Vec<(String, bool)>> {
         let names: &[(&str, bool)] = match path.map(RelPath::as_str) {
             None => &[("Expertfile.toml", false), ("experts", true), ("manifest.json", false)],
