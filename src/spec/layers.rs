@@ -7,7 +7,7 @@ use crate::base::{Diagnostic, RelPath, codes::repo};
 use crate::format::segment::{Codec, Compression};
 use crate::spec::choice::{Download, OnError, Sign, Write};
 use crate::spec::expert::{Expert, List};
-use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, Settings, Url};
+use crate::spec::expertfile::{CacheDir, CacheTable, Header, LintsTable, ModelTable, RemoteTable, Settings, Url};
 use crate::spec::host_path::{HostPath, KeySource};
 use crate::spec::number::{Count, Seconds};
 use crate::spec::origin::{Origin, Setting};
@@ -137,6 +137,8 @@ pub struct Cache {
     pub max_age: Setting<Age>,
     /// The cache on another machine, where there is one.
     pub remote: Option<Remote>,
+    /// What is said of one that is not used: its url is `off`, or nobody names one.
+    pub unused: Option<Remote>,
 }
 
 /// A cache on another machine.
@@ -198,8 +200,10 @@ impl Cache {
         for (name, value) in layers.iter().flat_map(|layer| &layer.remote.platform) {
             platform.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let url = first(layers, |c| &c.remote.url).filter(|url| url.value.0 != Url::OFF);
-        let remote = url.map(|url| Remote {
+        let is_said = |layer: &&CacheTable| layer.remote != RemoteTable::default();
+        let off = || layers.iter().any(is_said).then(|| Setting::built_in(Url(Url::OFF.to_owned())));
+        let url = first(layers, |c| &c.remote.url).or_else(off);
+        let described = url.map(|url| Remote {
             url,
             instance: first(layers, |c| &c.remote.instance).unwrap_or(Setting::built_in(String::new())),
             read: first(layers, |c| &c.remote.read).unwrap_or(Setting::built_in(true)),
@@ -217,6 +221,10 @@ impl Cache {
             exec_binary: first(layers, |c| &c.remote.exec_binary),
             platform,
         });
+        let (remote, unused) = match described {
+            Some(remote) if remote.url.value.0 == Url::OFF => (None, Some(remote)),
+            remote => (remote, None),
+        };
         if let Some(Remote { client_cert, client_key, .. }) = &remote {
             let help = "`client-cert` and `client-key` go together";
             match (client_cert, client_key) {
@@ -234,6 +242,7 @@ impl Cache {
             max_size: first(layers, |c| &c.max_size).unwrap_or(Setting::built_in(Size(20 << 30))),
             max_age: first(layers, |c| &c.max_age).unwrap_or(Setting::built_in(Age::days(90))),
             remote,
+            unused,
         };
         (cache, found)
     }

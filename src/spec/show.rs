@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::spec::expert::Expert;
-use crate::spec::expertfile::{CacheTable, ExpertTable, ModelTable, RemoteTable, TrustTable, WorkspaceTable};
+use crate::spec::expertfile::{
+    CacheTable, ExpertTable, Expertfile, ModelTable, RemoteTable, TrustTable, WorkspaceTable,
+};
 use crate::spec::layers::Cache;
 use crate::spec::origin::Setting;
 use crate::spec::read::{Key, Table, key_text};
@@ -13,7 +15,7 @@ use crate::spec::value::{Value, quoted};
 /// A value in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// The table that it stands in: `[workspace]`, `[cache]`, `[trust]` or `[[expert]]`.
+    /// The table that it stands in: `[workspace]`, `[cache]`, `[trust]` or `[[expert]]`; empty before the first of them.
     pub table: &'static str,
     /// The expert's folder, where it is about one.
     pub expert: Option<String>,
@@ -71,17 +73,25 @@ impl Rows {
 }
 
 impl Repo {
-    /// Every value in force: the workspace's, the cache's, whom to trust, each expert's.
+    /// Every value in force: the repo's, the workspace's, the cache's, whom to trust, each expert's.
     pub fn rows(&self) -> Vec<Row> {
+        let mut top = Rows::new("", None, Expertfile::keys());
+        top.may("required-version", self.expertfile.as_ref().and_then(|file| file.required_version.as_ref()));
         let mut workspace = Rows::new("[workspace]", None, WorkspaceTable::keys());
-        if let Some(members) = self.expertfile.as_ref().and_then(|file| file.workspace.members.as_ref()) {
-            workspace.list("members", members);
+        if let Some(WorkspaceTable { members, exclude, default_members, .. }) =
+            self.expertfile.as_ref().map(|file| &file.workspace)
+        {
+            let lists = [("members", members), ("exclude", exclude), ("default-members", default_members)];
+            for (key, list) in lists {
+                list.iter().for_each(|list| workspace.list(key, list));
+            }
         }
         workspace.may("out-dir", self.out_dir.as_deref());
         for (name, version) in &self.externals {
             workspace.set(&format!("externals.{}", key_text(name)), version);
         }
-        let mut rows = workspace.rows;
+        let mut rows = top.rows;
+        rows.extend(workspace.rows);
         rows.extend(cache_rows(&self.cache));
         let mut trust = Rows::new("[trust]", None, TrustTable::keys());
         for (name, key) in &self.trust {
@@ -98,7 +108,7 @@ fn cache_rows(cache: &Cache) -> Vec<Row> {
     rows.set("dir", &cache.dir);
     rows.set("max-size", &cache.max_size);
     rows.set("max-age", &cache.max_age);
-    let Some(remote) = &cache.remote else { return rows.rows };
+    let Some(remote) = cache.remote.as_ref().or(cache.unused.as_ref()) else { return rows.rows };
     rows.prefix = "remote.".to_owned();
     rows.keys = RemoteTable::keys();
     rows.set("url", &remote.url);
@@ -189,7 +199,9 @@ pub fn show(repo: &Repo, origins: bool) -> String {
     for row in &rows {
         let here = (row.table, row.expert.clone());
         if before.as_ref() != Some(&here) {
-            out += &format!("\n{}\n", row.table);
+            if !row.table.is_empty() {
+                out += &format!("\n{}\n", row.table);
+            }
             before = Some(here);
         }
         out += &format!("{} = {}", row.key, row.value);
