@@ -14,6 +14,9 @@ use crate::ops::remote::Ci;
 use crate::ops::workspace::Setup;
 use crate::spec::Request;
 
+/// The variable that does what `--offline` does.
+const OFFLINE: &str = "EXPERT_BUILD_OFFLINE";
+
 /// How a command is to behave.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -33,8 +36,8 @@ pub struct Settings {
     pub columns: Option<usize>,
     /// Does GitHub Actions run this?
     pub github: bool,
-    /// May no other machine be spoken to?
-    pub offline: bool,
+    /// Who says that no other machine may be spoken to, if anyone does.
+    pub offline: Option<&'static str>,
     profile: Option<String>,
     cache_dir: Option<PathBuf>,
 }
@@ -55,7 +58,7 @@ impl Settings {
             progress: terminal && !json && !global.quiet && !is_set("CI"),
             columns: console::columns().filter(|_| terminal),
             github: is_set("GITHUB_ACTIONS"),
-            offline: global.offline || is_set("EXPERT_BUILD_OFFLINE"),
+            offline: if global.offline { Some("--offline") } else { switched_on(&env, OFFLINE)?.then_some(OFFLINE) },
             quiet: global.quiet,
             verbose: global.verbose,
             json,
@@ -93,6 +96,19 @@ impl Settings {
             ci: ci(&self.env),
             program: std::env::current_exe().ok(),
         }
+    }
+}
+
+/// Is the switch of this variable on?
+fn switched_on(env: &BTreeMap<String, String>, name: &str) -> Result<bool> {
+    let value = env.get(name).map_or("", String::as_str);
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Error::usage_help(
+            format!("{name} is `{value}`, which is neither on nor off"),
+            "it is 1, true, yes or on; or 0, false, no, off or not set",
+        )),
     }
 }
 

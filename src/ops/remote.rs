@@ -118,11 +118,11 @@ pub(crate) fn of(
     observer: &mut dyn Observer,
 ) -> Result<Used> {
     let Some(settings) = &workspace.repo.cache.remote else { return Ok(Used::None) };
-    if workspace.offline() {
+    if let Some(by) = workspace.offline() {
         return match settings.on_error.value {
-            OnError::Warn => Ok(Used::Off("--offline".into())),
+            OnError::Warn => Ok(Used::Off(by.into())),
             OnError::Fail => Err(Error::usage_help(
-                "the remote cache is required, and `--offline` forbids it",
+                format!("the remote cache is required, and `{by}` forbids it"),
                 "leave out one of the two",
             )),
         };
@@ -154,7 +154,7 @@ pub(crate) fn of(
 /// How a build would use the remote cache that is set, without asking it.
 pub(crate) fn intended(workspace: &Workspace) -> Option<String> {
     let settings = workspace.repo.cache.remote.as_ref()?;
-    let mode = if workspace.offline() { "off: --offline".to_owned() } else { policy(workspace, settings).mode() };
+    let mode = workspace.offline().map_or_else(|| policy(workspace, settings).mode(), |by| format!("off: {by}"));
     Some(format!("{} at {}", mode, settings.url.value.0))
 }
 

@@ -72,7 +72,7 @@ fn setup(directory: &Path, epoch: Option<u64>) -> Setup {
         config_dir: work.join("config"),
         cache_dir: work.join("cache"),
         request,
-        offline: true,
+        offline: Some("--offline"),
         ..Setup::default()
     }
 }

@@ -31,8 +31,8 @@ pub struct Setup {
     pub cache_dir: PathBuf,
     /// Flags, variables and profile.
     pub request: Request,
-    /// May no other machine be spoken to?
-    pub offline: bool,
+    /// Which flag or variable says that no other machine may be spoken to, if one does.
+    pub offline: Option<&'static str>,
     /// What CI says of the run.
     pub ci: Ci,
     /// This program, for workers to run.
@@ -72,6 +72,29 @@ impl Workspace {
         let setup = with_user_config(setup)?;
         let (root, repo, asked) = find(&directory, &setup.request)?;
         Self::of(setup, directory, root, repo, asked)
+    }
+
+    /// The same where there need not be an expert: its settings are those of the file, the user's and the machine's.
+    pub fn open_empty(setup: Setup) -> Result<Self> {
+        Self::open_or(setup, crate::spec::resolve_empty)
+    }
+
+    /// The same for its cache alone, which is where it is whatever is wrong with the experts.
+    pub fn open_cache(setup: Setup) -> Result<Self> {
+        Self::open_or(setup, crate::spec::resolve_cache)
+    }
+
+    fn open_or(setup: Setup, lesser: fn(&dyn Folder, &Request) -> Result<Repo>) -> Result<Self> {
+        let error = match Self::open(setup.clone()) {
+            Ok(workspace) => return Ok(workspace),
+            Err(error) => error,
+        };
+        let directory = fs::canonical(&setup.directory)?;
+        let setup = with_user_config(setup)?;
+        let root = nearest(&directory);
+        let repo = lesser(&Asked::new(&root), &setup.request)?;
+        // Where there are experts, it is not their absence that was wrong.
+        if repo.experts.is_empty() { Self::of(setup, directory, root, repo, None) } else { Err(error) }
     }
 
     /// The same, after a glance at what the index knows: what that found out need not be asked again.
@@ -274,8 +297,8 @@ impl Workspace {
         Ok(configs)
     }
 
-    /// May no other machine be spoken to?
-    pub fn offline(&self) -> bool {
+    /// Which flag or variable says that no other machine may be spoken to, if one does.
+    pub fn offline(&self) -> Option<&'static str> {
         self.setup.offline
     }
 

@@ -429,6 +429,16 @@ impl Expertfile {
         if found.is_empty() { Ok(file) } else { Err(found) }
     }
 
+    /// Reads of the repo's file what says where results are kept, whatever the rest says.
+    pub(crate) fn read_cache(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let source = Arc::new(Source::new(NAME, text));
+        let mut file = Self::default();
+        let wanted = |key: &str| matches!(key, "expertfile" | "required-version" | "cache" | "profile");
+        let found = Reader::part(&mut file, &source, Section::Top, Base::Repo(None), &wanted);
+        file.fits()?;
+        if found.is_empty() { Ok(file) } else { Err(found) }
+    }
+
     fn fits(&self) -> Result<(), Vec<Diagnostic>> {
         if let Some(edition) = self.expertfile.as_ref().filter(|edition| edition.value != EDITION) {
             let message = format!("edition {} of this file is not known here", edition.value);

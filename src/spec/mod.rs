@@ -40,7 +40,7 @@ pub use init::init;
 pub use layers::{Cache, Remote};
 pub use origin::{Origin, Setting};
 pub use request::{Flag, Request};
-pub use resolve::{Repo, resolve};
+pub use resolve::{Repo, resolve, resolve_cache, resolve_empty};
 pub use schema::schema;
 pub use select::select;
 pub use show::{Row, recipe, show};

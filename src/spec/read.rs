@@ -149,6 +149,17 @@ pub struct Reader {
 impl Reader {
     /// Reads the whole document into `table`. All its faults are returned, in the order of their places.
     pub fn document<T: Table>(table: &mut T, source: &Arc<Source>, section: Section, base: Base) -> Vec<Diagnostic> {
+        Self::part(table, source, section, base, &|_| true)
+    }
+
+    /// The same for some of the keys at its top: of the others only the syntax must be right.
+    pub fn part<T: Table>(
+        table: &mut T,
+        source: &Arc<Source>,
+        section: Section,
+        base: Base,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Vec<Diagnostic> {
         let mut reader = Self { source: Arc::clone(source), section, base, found: Vec::new(), globs: BTreeMap::new() };
         if source.text().len() > Source::MAX {
             let message = format!("the file is larger than {} MiB", Source::MAX >> 20);
@@ -163,7 +174,7 @@ impl Reader {
         }
         // After a syntax error the rest of the tree is guesswork: what it seems to say is not held against the user.
         if errors.is_empty() {
-            reader.entries(table, document.get_ref());
+            reader.entries(table, document.get_ref(), wanted);
         }
         reader.found.sort_by(|a, b| (&a.at, &a.message).cmp(&(&b.at, &b.message)));
         reader.found.dedup();
@@ -247,15 +258,15 @@ impl Reader {
     pub fn table<T: Table>(&mut self, table: &mut T, value: &Spanned<DeValue<'_>>) {
         table.stands(self.origin(&value.span()));
         match value.get_ref().as_table() {
-            Some(entries) => self.entries(table, entries),
+            Some(entries) => self.entries(table, entries, &|_| true),
             None => {
                 self.mistyped::<()>(value, "a table");
             }
         }
     }
 
-    fn entries<T: Table>(&mut self, table: &mut T, entries: &DeTable<'_>) {
-        for (key, value) in entries.iter() {
+    fn entries<T: Table>(&mut self, table: &mut T, entries: &DeTable<'_>, wanted: &dyn Fn(&str) -> bool) {
+        for (key, value) in entries.iter().filter(|(key, _)| wanted(key.get_ref())) {
             match table.slot(key.get_ref()) {
                 Some(slot) => slot.read(value, self),
                 None => {
@@ -270,7 +281,7 @@ impl Reader {
     pub fn unknown<'a>(&mut self, key: &str, span: &Range<usize>, known: impl Iterator<Item = &'a str>) {
         let near = suggest::did_you_mean(key, known).or_else(|| crate::spec::expertfile::home_of(key));
         let all = match self.section {
-            Section::User => "the user's own configuration has `[defaults]` and `[cache]`",
+            Section::User => "the user's own configuration has `[defaults]`, `[cache]` and `[trust]`",
             _ => "`expert-build schema expertfile` lists every key",
         };
         self.error(&repo::EXPERTFILE_UNKNOWN_KEY, span, format!("unknown key `{key}`")).help =

@@ -66,6 +66,48 @@ impl Entry<'_> {
 
 /// Resolves the repository.
 pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
+    resolve_all(root, request, true)
+}
+
+/// The same where there need not be an expert: what is said is in force all the same.
+pub fn resolve_empty(root: &dyn Folder, request: &Request) -> Result<Repo> {
+    resolve_all(root, request, false)
+}
+
+/// A repository of which only the cache is known: its experts need not be there, nor be described well.
+pub fn resolve_cache(root: &dyn Folder, request: &Request) -> Result<Repo> {
+    let (flags, variables, user) = (request.flags()?, request.variables()?, request.user()?);
+    let name = RelPath::new(expertfile::NAME).expect("a relative path");
+    let file = match root.read(&name)? {
+        Some(text) => Expertfile::read_cache(&text).map_err(Error::Expertfile)?,
+        None => Expertfile::default(),
+    };
+    let mut found = profiles::check(&file.profile);
+    let asked = request.profile();
+    let chain = match &asked {
+        Some((profile, by)) if found.is_empty() => profiles::chain(&file.profile, profile, by)?,
+        _ => Vec::new(),
+    };
+    let overlays = [&flags, &variables].into_iter().chain(chain).map(|overlay| &overlay.cache);
+    let (cache, faults) = Cache::resolve(&overlays.chain([&file.cache, &user.cache]).collect::<Vec<_>>());
+    found.extend(faults);
+    if !found.is_empty() {
+        return Err(Error::Expertfile(sorted(found)));
+    }
+    Ok(Repo {
+        expertfile: None,
+        profile: None,
+        out_dir: None,
+        externals: BTreeMap::new(),
+        cache,
+        trust: BTreeMap::new(),
+        experts: Vec::new(),
+        files: vec![name],
+        warnings: Vec::new(),
+    })
+}
+
+fn resolve_all(root: &dyn Folder, request: &Request, needs_experts: bool) -> Result<Repo> {
     let flags = request.flags()?;
     let variables = request.variables()?;
     let user = request.user()?;
@@ -123,7 +165,7 @@ pub fn resolve(root: &dyn Folder, request: &Request) -> Result<Repo> {
     if nothing_said && members::is_expert(root, None, manifest)? {
         entries.insert(None, Entry { table: None, defaults: None });
     }
-    if entries.is_empty() && found.is_empty() {
+    if needs_experts && entries.is_empty() && found.is_empty() {
         return Err(nothing_here(root, file.is_some())?);
     }
 

@@ -8,14 +8,15 @@ use crate::cli::render::diagnostic::printable;
 use crate::cli::render::remote::misses;
 use crate::cli::render::{bytes, count, duration, json};
 use crate::cli::settings::{self, Settings};
-use crate::cli::verbs::opened;
+use crate::cli::verbs::opened_by;
 use crate::cli::{exit, out};
 use crate::ops::cache::{self, Collect, Collected, Stats};
+use crate::ops::workspace::Workspace;
 use crate::spec::Age;
 
 /// `cache`
 pub fn cache(args: &CacheArgs, settings: &Settings) -> Result<u8> {
-    opened(settings, |workspace, _| match &args.verb {
+    opened_by(settings, Workspace::open_cache, |workspace, _| match &args.verb {
         CacheVerb::Stats => {
             let stats = cache::stats(workspace)?;
             if settings.json {

@@ -15,7 +15,7 @@ use crate::base::Result;
 use crate::cli::render::diagnostic::Look;
 use crate::cli::settings::Settings;
 use crate::ops::glance::Glance;
-use crate::ops::workspace::{self, Workspace};
+use crate::ops::workspace::{self, Setup, Workspace};
 
 /// Opens the repo and acts on it. What fails is told with paths that fit the repo.
 fn opened(settings: &Settings, act: impl FnOnce(&Workspace, &Look) -> Result<u8>) -> Result<u8> {
@@ -28,8 +28,17 @@ fn opened_after(
     glance: Option<Glance>,
     act: impl FnOnce(&Workspace, &Look) -> Result<u8>,
 ) -> Result<u8> {
+    opened_by(settings, |setup| Workspace::open_after(setup, glance), act)
+}
+
+/// The same, for what needs less than a whole repo.
+fn opened_by(
+    settings: &Settings,
+    open: impl FnOnce(Setup) -> Result<Workspace>,
+    act: impl FnOnce(&Workspace, &Look) -> Result<u8>,
+) -> Result<u8> {
     let mut look = Look::new(settings).at(&workspace::nearest(&settings.here));
-    let outcome = Workspace::open_after(settings.setup(&[]), glance).and_then(|workspace| {
+    let outcome = open(settings.setup(&[])).and_then(|workspace| {
         look = look.clone().at(&workspace.root);
         act(&workspace, &look)
     });

@@ -34,8 +34,9 @@ impl Reaching {
 
 /// A registry is another machine.
 fn online(settings: &Settings) -> Result<()> {
+    let Some(by) = settings.offline else { return Ok(()) };
     let help = "leave out `--offline`, and unset EXPERT_BUILD_OFFLINE";
-    if settings.offline { Err(Error::usage_help("a registry is not to be had with `--offline`", help)) } else { Ok(()) }
+    Err(Error::usage_help(format!("a registry is not to be had with `{by}`"), help))
 }
 
 #[derive(Serialize)]

@@ -8,8 +8,9 @@ use crate::cli::out::{self, BOLD, CYAN, DIM, RED, YELLOW, paint};
 use crate::cli::render::diagnostic::Look;
 use crate::cli::render::{count, json};
 use crate::cli::settings::Settings;
-use crate::cli::verbs::opened;
+use crate::cli::verbs::opened_by;
 use crate::cli::{complete, man};
+use crate::ops::workspace::Workspace;
 use crate::ops::{init as init_op, write_report};
 use crate::spec;
 
@@ -37,7 +38,7 @@ pub fn init(args: &InitArgs, settings: &Settings) -> Result<u8> {
 
 /// `config`
 pub fn config(args: &ConfigArgs, settings: &Settings) -> Result<u8> {
-    opened(settings, |workspace, _| {
+    opened_by(settings, Workspace::open_empty, |workspace, _| {
         if args.keys.is_empty() && !settings.json {
             out::answer(spec::show(&workspace.repo, args.show_origin).trim_end())?;
             return Ok(0);
@@ -68,6 +69,7 @@ fn is(key: &str, row: &spec::Row) -> bool {
     let whole = match row.table {
         "[cache]" => format!("cache.{}", row.key),
         "[workspace]" => format!("workspace.{}", row.key),
+        "[trust]" => format!("trust.{}", row.key),
         _ => row.key.clone(),
     };
     [&row.key, &whole].into_iter().any(|known| known == key || known.starts_with(&format!("{key}.")))
