@@ -75,12 +75,13 @@ pub fn look_at_all(root: &Path, front: &Front, threads: usize) -> Option<Looked>
     Some(Looked { id: *front.id(), stale: found?.into_iter().flatten().collect() })
 }
 
-/// Looks at experts with all threads. What was seen `before`, of the same index, is not asked again.
+/// Looks at experts with all threads. Where all are `asked_for`, that is why they are stale. What was seen `before`, of the
+/// same index, is not asked again.
 pub fn look<'i>(
     root: &Path,
     index: &'i Index,
     targets: &[Arc<Target>],
-    force: bool,
+    asked_for: Option<&'static str>,
     threads: usize,
     before: Option<&Looked>,
 ) -> Vec<Verdict<'i>> {
@@ -91,8 +92,8 @@ pub fn look<'i>(
             return Verdict::Stale("never built here".into());
         };
         let stale = |why: String| Verdict::Stale(why.into());
-        if force {
-            return Verdict::Stale("asked for by `--force`".into());
+        if let Some(why) = asked_for {
+            return Verdict::Stale(why.into());
         }
         let below = |path: &CStr, links| folder.as_ref().and_then(|f| Stat::below(f, path, links).ok());
         let checked = match before {

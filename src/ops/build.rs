@@ -121,7 +121,14 @@ pub(crate) fn build_each(
         Options { force: false, check: false, provenance: false, locked: false, .. } => {
             Looks::at(workspace, &index, chosen, options.jobs)?
         }
-        _ => Looks::with_targets(workspace, &index, chosen, options.force || options.check, options.jobs)?,
+        _ => {
+            let asked_for = match options {
+                Options { force: true, .. } => Some("asked for by `--force`"),
+                Options { check: true, .. } => Some("asked for by `check`"),
+                _ => None,
+            };
+            Looks::with_targets(workspace, &index, chosen, asked_for, options.jobs)?
+        }
     };
     if options.provenance {
         provenance::has_keys(looks.targets())?;

@@ -75,7 +75,7 @@ impl<'i> Looks<'i> {
     /// to be as they were, and nobody needs a target who needs no work.
     pub fn at(workspace: &Workspace, index: &'i Index, chosen: &[usize], threads: usize) -> Result<Self> {
         let glance = workspace.glanced(index).filter(|_| workspace.recalls(index));
-        let Some(glance) = glance else { return Self::with_targets(workspace, index, chosen, false, threads) };
+        let Some(glance) = glance else { return Self::with_targets(workspace, index, chosen, None, threads) };
         let mut near = 0;
         let (mut fresh, mut others, mut before) = (Vec::with_capacity(chosen.len()), Vec::new(), glance.remembered());
         for number in chosen {
@@ -92,23 +92,23 @@ impl<'i> Looks<'i> {
             }
         }
         let is_all = chosen.len() == workspace.repo.experts.len();
-        let others = Self::with_targets(workspace, index, &others, false, threads)?;
+        let others = Self::with_targets(workspace, index, &others, None, threads)?;
         let total = Some(before).filter(|_| is_all && others.fresh.is_empty());
         fresh.extend(others.fresh);
         Ok(Self { fresh, stale: others.stale, total })
     }
 
-    /// The same, with a target for each, and each settings compared.
+    /// The same, with a target for each, and each settings compared. Where all are `asked_for`, that is why they are stale.
     pub fn with_targets(
         workspace: &Workspace,
         index: &'i Index,
         chosen: &[usize],
-        force: bool,
+        asked_for: Option<&'static str>,
         threads: usize,
     ) -> Result<Self> {
         let targets = workspace.targets(chosen)?;
         let seen = workspace.glanced(index).map(|glance| &glance.looked);
-        let verdicts = look(&workspace.root, index, &targets, force, threads, seen);
+        let verdicts = look(&workspace.root, index, &targets, asked_for, threads, seen);
         let mut looks = Self { fresh: Vec::new(), stale: Vec::new(), total: None };
         for ((number, target), verdict) in chosen.iter().copied().zip(targets).zip(verdicts) {
             match verdict {

@@ -106,6 +106,15 @@ fn the_order_is_one_line_from_start_to_finish() {
 }
 
 #[test]
+fn a_check_asks_for_its_tasks_by_itself() {
+    let space = Space::workspace();
+    space.x("");
+    let told = events(&space, "check");
+    let whys: Vec<&str> = told.iter().filter_map(|event| event["why"].as_str()).collect();
+    assert!(!whys.is_empty() && whys.iter().all(|why| *why == "asked for by `check`"), "{whys:?}");
+}
+
+#[test]
 fn a_failure_says_its_exit_code() {
     let space = Space::workspace();
     let all = events(&space, "nobody");
