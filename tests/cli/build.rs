@@ -195,6 +195,16 @@ fn a_missing_file_stops_the_expert_and_with_k_only_it() {
 }
 
 #[test]
+fn what_requires_one_that_failed_is_skipped() {
+    let space = Space::workspace();
+    std::fs::remove_file(space.path("experts/english-basic/adapter_model.safetensors")).unwrap();
+    for (line, why) in [("-k", "it requires one that failed"), ("", "-k goes on after a failure")] {
+        let told = space.x(line);
+        assert!(told.contains(&format!("skipped 1 ({why}")), "{line}: {told}");
+    }
+}
+
+#[test]
 fn unmet_requirements_are_code_4() {
     let space = Space::workspace();
     space.edit("experts/english-basic/manifest.json", r#""version": "1.4.0""#, r#""version": "0.4.0""#);
@@ -348,4 +358,23 @@ fn thousands_of_findings_in_one_file_are_told() {
         &told[told.len() - 900..]
     );
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_verb_behind_flags_is_told_where_it_goes() {
+    let space = Space::workspace();
+    insta::assert_snapshot!(space.x("-k check"), @r#"
+    exit 2
+    --- stderr
+    error: no expert matches `check`; a verb comes before the flags
+      help: did you mean `expert-build check -k`?
+    "#);
+    let told = space.x("build -j2 status expert-sql");
+    assert!(told.contains("did you mean `expert-build status -j2 expert-sql`?"), "{told}");
+    let told = space.x("--timings=x build");
+    assert!(told.contains("did you mean `expert-build build --timings=x`?"), "{told}");
+    for line in ["-j 0", "build --remote-jobs 0"] {
+        let told = space.x(line);
+        assert!(told.starts_with("exit 2") && told.contains("a whole number from 1 to 65535 is wanted"), "{told}");
+    }
 }

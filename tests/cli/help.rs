@@ -83,8 +83,8 @@ fn the_program() {
               [default: human]
 
           --report <KIND[=PATH]>
-              With build, check and lock: write a report, json, timings, junit, sarif or github, to PATH
-              or to stdout
+              With build, check and lock: write a report, json, junit or sarif, to PATH or to stdout,
+              timings to PATH or to expert-build-timings.html, github to PATH or to stderr
 
     Without a verb, `build` is meant: `expert-build`, `expert-build -n`, `expert-build tag:db`.
 
@@ -172,8 +172,9 @@ fn build() {
       -v, --verbose                Tell more: notices, every file
           --message-format <FORM>  Print for people (human), or one JSON object a line on stdout (json)
                                    [default: human]
-          --report <KIND[=PATH]>   With build, check and lock: write a report, json, timings, junit,
-                                   sarif or github, to PATH or to stdout
+          --report <KIND[=PATH]>   With build, check and lock: write a report, json, junit or sarif, to
+                                   PATH or to stdout, timings to PATH or to expert-build-timings.html,
+                                   github to PATH or to stderr
 
     Selectors (SEL), any of which may match:
       expert-sql   expert-*        by name, or name and version: expert-sql@>=1.0
@@ -283,7 +284,7 @@ fn slips_are_understood() {
     insta::assert_snapshot!(space.x("build --jobs 0"), @r#"
     exit 2
     --- stderr
-    error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+    error: invalid value '0' for '--jobs <N>': a whole number from 1 to 65535 is wanted
 
     For more information, try '--help'.
     "#);

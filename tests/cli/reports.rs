@@ -128,3 +128,16 @@ fn github_actions_gets_annotations_and_a_summary() {
     </details>
     "#);
 }
+
+#[test]
+fn each_report_has_a_file_of_its_own() {
+    let space = Space::workspace();
+    insta::assert_snapshot!(space.x("check --report json=r.json --report junit=./r.json"), @r#"
+    exit 2
+    --- stderr
+    error: two reports would be written to `./r.json`
+      help: give each a file of its own: `--report json=run.json --report junit=run.xml`
+    "#);
+    let told = space.x("build --timings=r.json --report json=r.json");
+    assert!(told.starts_with("exit 2") && !space.path("r.json").exists(), "{told}");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::args::RemoteArgs;
+use crate::cli::args::{RemoteArgs, number};
 
 pub(super) const BUILD_MORE: &str = "\
 Selectors (SEL), any of which may match:
@@ -58,7 +58,7 @@ pub struct Choice {
 #[derive(Debug, Args, Clone, Default)]
 pub struct Work {
     /// Work with N threads [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = number)]
     pub jobs: Option<NonZero<u16>>,
     /// Go on with other experts after a failure, as `check` always does
     #[arg(short, long)]

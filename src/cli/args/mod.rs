@@ -11,6 +11,7 @@ mod remote;
 mod repo;
 mod state;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::builder::Styles;
@@ -113,9 +114,14 @@ pub struct Global {
     /// Print for people (human), or one JSON object a line on stdout (json)
     #[arg(long, value_name = "FORM", global = true, default_value = "human", hide_possible_values = true)]
     pub message_format: MessageFormat,
-    /// With build, check and lock: write a report, json, timings, junit, sarif or github, to PATH or to stdout
+    /// With build, check and lock: write a report, json, junit or sarif, to PATH or to stdout, timings to PATH or to expert-build-timings.html, github to PATH or to stderr
     #[arg(long, value_name = "KIND[=PATH]", global = true, action = ArgAction::Append)]
     pub report: Vec<String>,
+}
+
+/// How many at once.
+fn number(text: &str) -> Result<NonZero<u16>, String> {
+    text.parse().map_err(|_| "a whole number from 1 to 65535 is wanted".to_owned())
 }
 
 /// When to use colour.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::args::number;
 use crate::spec::value::Value;
 use crate::spec::{Base, Size};
 
@@ -81,7 +82,7 @@ pub struct Limit {
 #[derive(Debug, Args, Clone, Default)]
 pub struct Threads {
     /// Read with N threads [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = number)]
     pub jobs: Option<NonZero<u16>>,
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::args::number;
+
 /// How a remote cache is used.
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Remote cache")]
@@ -22,7 +24,7 @@ pub struct RemoteArgs {
     #[arg(long)]
     pub remote_exec: bool,
     /// Have so many experts packed by workers at once [default: 16]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub remote_jobs: Option<NonZero<u16>>,
     /// Have workers run this program, linked statically [default: this one]
     #[arg(long, value_name = "FILE")]

@@ -26,6 +26,7 @@ pub struct Human<'a> {
     mode: Mode,
     quiet: bool,
     verbose: bool,
+    keep_going: bool,
     progress: Progress,
     told: BTreeSet<String>,
     errors: u64,
@@ -36,7 +37,13 @@ impl<'a> Human<'a> {
     /// Prints in this look, with a progress line where `progress` allows it.
     pub fn new(look: &'a Look, mode: Mode, quiet: bool, verbose: bool, progress: bool) -> Self {
         let (told, progress) = (BTreeSet::new(), Progress::new(progress && mode != Mode::Plan));
-        Self { look, mode, quiet, verbose, progress, told, errors: 0, notices: 0 }
+        Self { look, mode, quiet, verbose, keep_going: false, progress, told, errors: 0, notices: 0 }
+    }
+
+    /// Does the run go on after a failure?
+    #[must_use]
+    pub fn going_on(self, keep_going: bool) -> Self {
+        Self { keep_going, ..self }
     }
 
     fn tell(&self, text: &str) {
@@ -103,7 +110,14 @@ impl<'a> Human<'a> {
             text.push_str(&format!(", left on the remote {left_there}"));
         }
         if skipped > 0 {
-            text.push_str(&format!(", skipped {skipped} (-k goes on after a failure)"));
+            text.push_str(&format!(", skipped {skipped}"));
+            text.push_str(match (self.keep_going, failed, skipped) {
+                // It was interrupted.
+                (_, 0, _) => "",
+                (false, ..) => " (-k goes on after a failure)",
+                (true, _, 1) => " (it requires one that failed)",
+                (true, ..) => " (they require one that failed)",
+            });
         }
         if warnings > 0 {
             text.push_str(&format!(", {}", paint(YELLOW, count(warnings as u64, "warning"))));

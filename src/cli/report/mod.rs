@@ -7,6 +7,7 @@ mod junit;
 mod sarif;
 pub mod timings;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use collector::{Collector, Failure, Package};
@@ -92,6 +93,22 @@ impl Reports {
         let variable = |name: &str| settings.env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (github_root, summary) = (variable("GITHUB_WORKSPACE"), variable("GITHUB_STEP_SUMMARY"));
         Ok(Self { wanted, timings, github_root, summary })
+    }
+
+    /// Has each a file of its own, also beside what `--timings` writes? Else the last would be all that is left.
+    pub fn are_apart(&self, timings: &[PathBuf], settings: &Settings) -> Result<()> {
+        let reports = self.wanted.iter().filter_map(|(_, path)| path.as_ref());
+        let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
+        for path in reports.chain(&self.timings).chain(timings) {
+            // By its parts, so that `./r.json` and `r.json` are one.
+            if !taken.insert(settings.here.join(path).components().collect()) {
+                return Err(Error::usage_help(
+                    format!("two reports would be written to `{}`", path.display()),
+                    "give each a file of its own: `--report json=run.json --report junit=run.xml`",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Is there any?

@@ -180,6 +180,7 @@ impl Run<'_> {
     /// One build, told and reported: the exit code, and what became of it.
     fn once(&self, reports: &[String]) -> Result<(u8, Result<Report>)> {
         let mut reports = Reports::parse(reports, self.settings)?;
+        reports.are_apart(self.timings, self.settings)?;
         let mut look = Look::new(self.settings).at(&workspace::nearest(&self.settings.here));
         let mut collector = reports.wanted().then(Collector::default);
         let timings = [self.timings, &reports.timings].concat();
@@ -221,7 +222,8 @@ impl Run<'_> {
         let chosen = experts::select(&workspace, &self.choice.selectors, self.options.jobs)
             .map_err(|error| self.verb_meant(error))?;
         let (json, mode) = (self.settings.json, self.mode());
-        let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress);
+        let mut human = Human::new(look, mode, self.settings.quiet, self.settings.verbose, self.settings.progress)
+            .going_on(self.options.keep_going);
         let mut lines = Json::new(look);
         let mut tee = Tee {
             shown: if json { &mut lines } else { &mut human },
@@ -342,16 +344,37 @@ impl Run<'_> {
 
     /// Where no expert has that name, perhaps a verb was meant.
     fn verb_meant(&self, error: Error) -> Error {
-        let [typed] = &self.choice.selectors[..] else { return error };
+        let Some(typed) = self.choice.selectors.first() else { return error };
         let verb = crate::cli::args::verb_like(typed);
+        let is_alone = self.choice.selectors.len() == 1;
         match (error, verb) {
-            (Error::Usage { message, .. }, Some(verb)) => Error::usage_help(
+            (Error::Usage { message, .. }, Some(verb)) if verb == *typed && message.contains(&format!("`{typed}`")) => {
+                Error::usage_help(
+                    format!("{message}; a verb comes before the flags"),
+                    format!("did you mean `{}`?", verb_first(&verb)),
+                )
+            }
+            (Error::Usage { message, .. }, Some(verb)) if is_alone => Error::usage_help(
                 format!("{message}, and there is no such verb"),
                 format!("did you mean `expert-build {verb}`?"),
             ),
             (error, _) => error,
         }
     }
+}
+
+/// What was typed, with the verb in its place.
+fn verb_first(verb: &str) -> String {
+    let typed = settings::arguments().into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let mut words: Vec<String> = typed.collect();
+    if let Some(at) = words.iter().rposition(|word| word == verb) {
+        words.remove(at);
+    }
+    match words.first_mut().filter(|first| *first == "build") {
+        Some(first) => verb.clone_into(first),
+        None => words.insert(0, verb.to_owned()),
+    }
+    printable(&format!("expert-build {}", words.join(" ")))
 }
 
 /// Tells an error: as events where those are wanted, and to people unless they are told by those events already.
