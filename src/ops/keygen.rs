@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::base::{Error, Result};
 use crate::format::model_signing::ModelKey;
-use crate::format::signature::{PrivateKey, PublicKey};
+use crate::format::signature::{NotAKey, PrivateKey, PublicKey};
 use crate::store::keys;
 
 /// A pair that was made.
@@ -70,7 +71,7 @@ pub fn model_pair(output: &Path) -> Result<PublicHalf> {
 /// Writes the public half of a private key of either kind beside it, where it is not there.
 pub fn public_of(private: &Path) -> Result<PublicHalf> {
     let public = beside(private)?;
-    let bytes = keys::read_private(private)?;
+    let bytes = private_bytes(private)?;
     let text = match (PrivateKey::read(&bytes), ModelKey::read(&bytes)) {
         (Ok(key), _) => format!("{}\n", key.public()),
         (_, Ok(key)) => key.public_pem(),
@@ -94,13 +95,18 @@ fn beside(private: &Path) -> Result<PathBuf> {
 
 /// The P-256 key for model signatures in this file.
 pub fn model_key(path: &Path) -> Result<ModelKey> {
-    let bytes = keys::read_private(path)?;
+    let bytes = private_bytes(path)?;
     ModelKey::read(&bytes).map_err(|e| Error::usage(format!("`{}`: {e}", path.display())))
+}
+
+/// What a private key file of either kind holds.
+fn private_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    keys::read_private(path, &|bytes| matches!(PrivateKey::read(bytes), Err(NotAKey::PublicForPrivate)))
 }
 
 /// The private key in this file.
 pub fn private_key(path: &Path) -> Result<PrivateKey> {
-    let bytes = keys::read_private(path)?;
+    let bytes = private_bytes(path)?;
     PrivateKey::read(&bytes).map_err(|e| Error::usage(format!("`{}`: {e}", path.display())))
 }
 

@@ -56,7 +56,7 @@ impl Extraction {
             let temporary = tempfile::Builder::new()
                 .prefix(output::prefix())
                 .tempdir_in(folder)
-                .map_err(|e| Error::io("create a temporary folder in", folder, e))?;
+                .map_err(|e| Error::io("create a temporary folder in", folder, output::nameless_error(e)))?;
             // Another extraction may have taken it for an orphan before it was locked.
             match File::open(temporary.path()) {
                 Ok(lock) if output::keep_hold(&lock) => {

@@ -25,10 +25,22 @@ pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>> {
     Ok(seed)
 }
 
-/// The bytes of a private key file. Refuses one that others may read.
-pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+/// The bytes of a private key file. Refuses one that others may read, and what `is_public`, which all may read.
+pub fn read_private(path: &Path, is_public: &dyn Fn(&[u8]) -> bool) -> Result<Zeroizing<Vec<u8>>> {
     let file = open(path)?;
     let mode = file.metadata().map_err(|e| Error::io("read", path, e))?.permissions().mode() & 0o777;
+    let bytes = read(file, path)?;
+    if is_public(&bytes) {
+        let private = path.with_extension("pem");
+        let help = match is_there(&private) && private != path {
+            true => format!("name the private one, which may be `{}`", private.display()),
+            false => "name the private one, which `keygen --output` named".to_owned(),
+        };
+        return Err(Error::usage_help(
+            format!("`{}` is a public key, and a private one is needed", path.display()),
+            help,
+        ));
+    }
     if mode & 0o077 != 0 {
         let path = path.display();
         return Err(Error::usage_help(
@@ -36,7 +48,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             format!("run `chmod 600 {path}`, and make a new key if it was shared"),
         ));
     }
-    read(file, path)
+    Ok(bytes)
 }
 
 /// The bytes of a public key file.
@@ -87,7 +99,7 @@ fn written((path, bytes): (&Path, &[u8]), mode: u32) -> Result<NamedTempFile> {
             .prefix(output::prefix())
             .permissions(std::fs::Permissions::from_mode(mode))
             .tempfile_in(folder(path))
-            .map_err(|e| Error::io("create", path, e))?;
+            .map_err(|e| Error::io("create", path, output::nameless_error(e)))?;
         // Whoever tidies the folder may have taken it for an orphan.
         if output::keep_hold(file.as_file()) {
             let all = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
@@ -150,7 +162,7 @@ mod tests {
         super::write_pair((&private, b"secret"), (&public, b"open")).unwrap();
         let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&private), 0o600);
-        assert_eq!(*super::read_private(&private).unwrap(), b"secret");
+        assert_eq!(*super::read_private(&private, &|_| false).unwrap(), b"secret");
         assert_eq!(super::read_public(&public).unwrap(), b"open");
         let again = super::write_pair((&private, b"x"), (&dir.path().join("l.pub"), b"y")).unwrap_err();
         assert!(again.to_string().contains("never overwritten"), "{again}");
@@ -179,11 +191,14 @@ mod tests {
         std::fs::write(&path, b"secret").unwrap();
         for mode in [0o640, 0o604, 0o666] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let crate::base::Error::Usage { message, help } = super::read_private(&path).unwrap_err() else { panic!() };
+            let refused = super::read_private(&path, &|_| false).unwrap_err();
+            let crate::base::Error::Usage { message, help } = refused else { panic!() };
             assert!(message.contains(&format!("{mode:04o}")), "{message}");
             assert!(help.unwrap().starts_with("run `chmod 600 "));
         }
-        assert!(super::read_private(dir.path()).is_err());
+        let public = super::read_private(&path, &|bytes| bytes == b"secret").unwrap_err();
+        assert!(public.to_string().contains("is a public key"), "{public}");
+        assert!(super::read_private(dir.path(), &|_| false).is_err());
         std::fs::write(&path, vec![b'a'; 20_000]).unwrap();
         assert!(super::read_public(&path).unwrap_err().to_string().contains("too large"));
     }

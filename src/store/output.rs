@@ -110,7 +110,7 @@ impl Output {
                 .prefix(prefix())
                 .permissions(mode_0644())
                 .tempfile_in(folder)
-                .map_err(|e| Error::io("create a temporary file in", folder, e))?;
+                .map_err(|e| Error::io("create a temporary file in", folder, nameless_error(e)))?;
             let unlocked = match hold(temporary.as_file()) {
                 Ok(false) => continue,
                 Ok(true) => None,
@@ -220,6 +220,15 @@ impl Output {
             let _ = folder.sync_all();
         }
         Ok(file)
+    }
+}
+
+/// The error without the name of the temporary, which nobody asked for and which tells nothing.
+pub(in crate::store) fn nameless_error(error: io::Error) -> io::Error {
+    // The error below it cannot be had: all that tempfile shows of it is its text.
+    match error.to_string().split_once(" at path ") {
+        Some((cause, _)) => io::Error::new(error.kind(), cause),
+        None => error,
     }
 }
 

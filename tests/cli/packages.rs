@@ -244,3 +244,31 @@ fn diff_tells_keys_files_and_tensors() {
       ~ base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight: at most 4.980e-2 apart, relative L2 3.939e-1, cosine 0.937470
     "#);
 }
+
+#[test]
+fn what_is_asked_for_and_not_there_is_named() {
+    let space = packaged();
+    let told = space.x("extract p.expert LICENSE nomatch !other -o out");
+    insta::assert_snapshot!(told, @r#"
+    exit 2
+    --- stderr
+    error: `p.expert` holds no file that matches `nomatch`
+      help: nothing was extracted; `expert-build inspect` lists every file
+    "#);
+    assert!(!space.path("out").exists(), "nothing is left");
+    assert!(space.x("extract p.expert LICENSE -o out").starts_with("exit 0"));
+}
+
+#[test]
+fn a_wrong_name_of_a_key_is_told_as_what_it_is() {
+    let space = packaged();
+    space.x("keygen -o k.pem");
+    insta::assert_snapshot!(space.x("sign p.expert --key k.pub"), @r#"
+    exit 2
+    --- stderr
+    error: `k.pub` is a public key, and a private one is needed
+      help: name the private one, which may be `k.pem`
+    "#);
+    let told = space.x("keygen -o nodir/k.pem");
+    assert!(told.starts_with("exit 3") && told.contains("nodir/k.pem") && !told.contains("tmp-"), "{told}");
+}

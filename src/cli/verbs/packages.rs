@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, RelPath, Result};
+use crate::base::{Error, Result};
 use crate::cli::args::{
     Algorithm, CatArgs, DiffArgs, ExtractArgs, InspectArgs, KeygenArgs, Limit, ReproArgs, SignArgs, Threads, Trust,
     VerifyArgs,
@@ -172,8 +172,7 @@ pub fn extract(args: &ExtractArgs, settings: &Settings) -> Result<u8> {
     let globs: Vec<Glob> =
         args.globs.iter().map(|glob| Glob::new(glob).map_err(Error::usage)).collect::<Result<_>>()?;
     let globs = Globs::new(globs);
-    let take = |path: &RelPath| args.globs.is_empty() || globs.takes(path);
-    let extracted = extract_op::extract(&args.package, &target, &take, args.force, &options)?;
+    let extracted = extract_op::extract_matching(&args.package, &target, &globs, args.force, &options)?;
     if settings.json {
         json::answer(&extracted)?;
         return Ok(0);
