@@ -84,7 +84,8 @@ fn pattern(text: &str) -> Result<Glob> {
     if text.is_empty() {
         return Err(wrong("a selector is empty".to_owned()));
     }
-    Glob::new(&format!("/{text}")).map_err(wrong)
+    // Told as it was typed.
+    Glob::new(text).and_then(|_| Glob::new(&format!("/{text}"))).map_err(wrong)
 }
 
 /// All that can be reached along edges.
@@ -193,6 +194,6 @@ mod tests {
         insta::assert_snapshot!(told("experts/sqll"), @"no expert matches `experts/sqll`; did you mean `experts/sql`?");
         insta::assert_snapshot!(told("+zzzzzz"), @"no expert matches `+zzzzzz`; `expert-build ls` shows every expert with its tags and models");
         insta::assert_snapshot!(told("+"), @"a selector is empty; a selector is a name, a path, `tag:…` or `model:…`; `*` stands for any text");
-        insta::assert_snapshot!(told("a[b"), @"the pattern `/a[b` cannot be read: unclosed character class; missing ']'; a selector is a name, a path, `tag:…` or `model:…`; `*` stands for any text");
+        insta::assert_snapshot!(told("a[b"), @"the pattern `a[b` cannot be read: unclosed character class; missing ']'; a selector is a name, a path, `tag:…` or `model:…`; `*` stands for any text");
     }
 }

@@ -75,3 +75,15 @@ fn what_a_commit_changed_is_affected_and_all_that_require_it() {
     let unknown = run("affected --base nobody");
     assert!(!unknown.starts_with("exit 0") && unknown.contains("nobody"), "{unknown}");
 }
+
+#[test]
+fn json_messages_are_one_object_a_line() {
+    let space = Space::workspace();
+    for line in ["graph --message-format json", "graph --tasks --message-format json"] {
+        let lines = space.stdout(line);
+        assert_eq!(lines.lines().count(), 1, "{line}");
+        let graph: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert!(graph["nodes"].is_array(), "{line}");
+    }
+    assert!(space.x("ls [").contains("the pattern `[` cannot be read"));
+}

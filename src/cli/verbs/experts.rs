@@ -70,8 +70,11 @@ pub fn graph(args: &GraphArgs, settings: &Settings) -> Result<u8> {
             true => graph_op::tasks(workspace, &chosen, settings::cores())?,
             false => graph_op::requirements(workspace, &chosen, settings::cores()),
         };
+        if settings.json {
+            json::answer(&graph)?;
+            return Ok(0);
+        }
         let format = match args.format {
-            _ if settings.json => Format::Json,
             GraphForm::Text => Format::Text,
             GraphForm::Json => Format::Json,
             GraphForm::Dot => Format::Dot,
