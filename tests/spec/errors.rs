@@ -271,7 +271,7 @@ fn flags_and_variables() {
         Some(("~/.config/expert-build/config.toml".to_owned(), "[workspace]\n[defaults]\nlevl = 1".into()));
     insta::assert_snapshot!(told(&resolve(&tree, &Request { user_config, ..Request::default() }).unwrap_err()), @"
     ~/.config/expert-build/config.toml:1:2: expertfile-unknown-key: unknown key `workspace` [workspace]
-      help: the user's own configuration has `[defaults]` and `[cache]`
+      help: the user's own configuration has `[defaults]`, `[cache]` and `[trust]`
     ~/.config/expert-build/config.toml:3:1: expertfile-unknown-key: unknown key `levl` [levl]
       help: did you mean `level`?
     ");
