@@ -32,10 +32,16 @@ pub struct Cycle {
 
 /// Builds, and builds again after each change, until `cancel` is set: then [`Error::Interrupted`]. `build` tells its
 /// errors itself; none of them ends the watch, as the next save may mend them. A repo that cannot be read to begin with
-/// does.
-pub fn watch(setup: &Setup, build: &mut dyn FnMut(&Cycle) -> Result<Report>, cancel: &AtomicBool) -> Result<()> {
+/// does. What is written to the files `ours`, reports above all, is no change.
+pub fn watch(
+    setup: &Setup,
+    ours: &[PathBuf],
+    build: &mut dyn FnMut(&Cycle) -> Result<Report>,
+    cancel: &AtomicBool,
+) -> Result<()> {
     let mut watcher = Watcher::new()?;
     let mut watched = Watched::of(setup)?;
+    watched.ours = ours.iter().filter_map(|path| real(path)).collect();
     watcher.follow(watched.folders.clone())?;
     let mut cycle = Cycle { number: 1, changed: Vec::new() };
     loop {
@@ -81,6 +87,14 @@ struct Watched {
     output_folders: BTreeSet<PathBuf>,
     /// Those among them that hold nothing else, and are not watched.
     unwatched: BTreeSet<PathBuf>,
+    /// Files that each build writes beside.
+    ours: BTreeSet<PathBuf>,
+}
+
+/// A file by its name in the folder that its path leads to, as the system tells of it.
+fn real(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(fs::canonical(folder).ok()?.join(path.file_name()?))
 }
 
 impl Watched {
@@ -100,14 +114,21 @@ impl Watched {
         folders.insert(setup.config_dir.clone());
         folders.retain(|folder| fs::is_dir(folder));
         let output_folders = targets.iter().map(|target| target.output_folder()).collect();
-        Ok(Self { outputs: outputs(&workspace), output_folders, unwatched, root: workspace.root, folders })
+        Ok(Self {
+            outputs: outputs(&workspace),
+            output_folders,
+            unwatched,
+            root: workspace.root,
+            folders,
+            ours: BTreeSet::new(),
+        })
     }
 
     /// Looks again. An Expertfile that is being written by hand may be wrong for a while: then all stays as it was.
     fn renew(&mut self, setup: &Setup, watcher: &mut Watcher) -> Result<()> {
         if let Ok(now) = Self::of(setup) {
             watcher.follow(now.folders.clone())?;
-            *self = now;
+            *self = Self { ours: std::mem::take(&mut self.ours), ..now };
         }
         Ok(())
     }
@@ -135,6 +156,7 @@ impl Watched {
             || name.ends_with('~')
             || name == "4913"
             || self.outputs.contains(path)
+            || self.ours.contains(path)
             || (self.output_folders.contains(path) && self.holds_nothing_else(path))
     }
 

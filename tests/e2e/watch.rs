@@ -24,16 +24,19 @@ const LONG: Duration = Duration::from_secs(20);
 fn watching(space: &Space, act: impl FnOnce(&dyn Fn() -> Told)) {
     let setup = Setup { directory: space.path(""), cache_dir: space.outer("cache"), ..Setup::default() };
     let stop = AtomicBool::new(false);
+    // Written by every build, as a report is: to build again for it would never end.
+    let report = space.path("report.json");
     let (sender, told): (_, Receiver<Told>) = channel();
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut once = |cycle: &Cycle| {
                 let outcome = one(&setup, &stop);
+                std::fs::write(&report, format!("{cycle:?}")).expect("written");
                 let counts = |r: &Report| [r.built, r.fresh + r.restored, r.failed.len()];
                 let _ = sender.send((cycle.clone(), outcome.as_ref().map(counts).map_err(Error::exit_code)));
                 outcome
             };
-            watch(&setup, &mut once, &stop)
+            watch(&setup, std::slice::from_ref(&report), &mut once, &stop)
         });
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             act(&|| told.recv_timeout(LONG).expect("a build"));
@@ -149,5 +152,5 @@ fn a_repo_that_cannot_be_read_to_begin_with_is_an_error() {
     space.write("Expertfile.toml", "[workspace\n");
     let setup = Setup { directory: space.path(""), cache_dir: space.outer("cache"), ..Setup::default() };
     let mut never = |_: &Cycle| panic!("nothing to build");
-    assert_eq!(watch(&setup, &mut never, &AtomicBool::new(false)).unwrap_err().exit_code(), 2);
+    assert_eq!(watch(&setup, &[], &mut never, &AtomicBool::new(false)).unwrap_err().exit_code(), 2);
 }

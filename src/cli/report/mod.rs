@@ -95,6 +95,11 @@ impl Reports {
         Ok(Self { wanted, timings, github_root, summary })
     }
 
+    /// The files that are written.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.wanted.iter().filter_map(|(_, path)| path.as_ref()).chain(&self.timings).chain(&self.summary)
+    }
+
     /// Has each a file of its own, also beside what `--timings` writes? Else the last would be all that is left.
     pub fn are_apart(&self, timings: &[PathBuf], settings: &Settings) -> Result<()> {
         let reports = self.wanted.iter().filter_map(|(_, path)| path.as_ref());

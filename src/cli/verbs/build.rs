@@ -174,7 +174,9 @@ impl Run<'_> {
             }
             outcome
         };
-        watch::watch(&setup, &mut cycle, exit::cancel_in_order()).map(|()| 0)
+        let parsed = Reports::parse(reports, self.settings)?;
+        let ours: Vec<PathBuf> = parsed.files().chain(self.timings).cloned().collect();
+        watch::watch(&setup, &ours, &mut cycle, exit::cancel_in_order()).map(|()| 0)
     }
 
     /// One build, told and reported: the exit code, and what became of it.
