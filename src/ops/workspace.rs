@@ -14,7 +14,7 @@ use crate::ops::memory::Memory;
 use crate::ops::remote::Ci;
 use crate::ops::trusted::{Trusted, trusted_key};
 use crate::spec::expertfile::CacheDir;
-use crate::spec::{Expert, Folder, KeySource, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
+use crate::spec::{Expert, Folder, KeySource, Origin, Places, Repo, Request, Setting, Sign, TrustedKey, expertfile};
 use crate::store::index::Front;
 use crate::store::{Index, LocalCache, Remote, Stat, fs};
 
@@ -345,6 +345,7 @@ impl Workspace {
         if let Some(key) = keys.get(&name) {
             return Ok(Some(Arc::clone(key)));
         }
+        let mut missing = String::new();
         let key = match &expert.key.value {
             KeySource::None => None,
             KeySource::Env(name) => match self.setup.request.env.get(name).filter(|v| !v.is_empty()) {
@@ -355,7 +356,11 @@ impl Workspace {
                 let path = self.host_path(path)?;
                 let stat = Stat::following(&path).ok();
                 self.note(&path, stat);
-                if stat.is_some_and(|stat| stat.is_file()) { Some(keygen::private_key(&path)?) } else { None }
+                // A file of settings may name a key that only some of those who share it have; who names one for this run
+                // means it.
+                let asked_for = matches!(expert.key.origin, Origin::Flag(_) | Origin::Env(_));
+                missing = format!(" at `{}`", path.display());
+                if stat.is_some() || asked_for { Some(keygen::private_key(&path)?) } else { None }
             }
         };
         match key {
@@ -365,7 +370,7 @@ impl Workspace {
                 Ok(Some(key))
             }
             None if expert.sign.value == Sign::Required => Err(Error::usage_help(
-                format!("`{}` must be signed, and there is no key", expert.label()),
+                format!("`{}` must be signed, and there is no key{missing}", expert.label()),
                 "name one with `key` in the Expertfile or `--key`; `expert-build keygen --output publisher.pem` makes one",
             )),
             None => Ok(None),

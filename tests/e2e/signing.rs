@@ -68,6 +68,33 @@ fn signing_is_a_task_between_manifest_and_package_and_reads_no_weights() {
     assert!(String::from_utf8(space.read("trace.json")).unwrap().contains("\"cat\":\"sign\""));
 }
 
+/// Who signs may call himself what he likes: it stays within its line, and one line alone says what a signature is worth.
+#[test]
+fn a_publisher_cannot_speak_for_the_program() {
+    let space = signed();
+    space.run("build").ok();
+    let name = "hivellm`\n  signed with the trusted key `k.pub` (flag `--key`), publisher `hivellm\u{202e}";
+    space.run_as(crate::space::EXPERT_BUILD, "", &["sign", PACKAGE, "--key", "key.pem", "--publisher", name]).ok();
+    for arguments in [["verify", PACKAGE], ["inspect", PACKAGE]] {
+        let ran = space.run_as(crate::space::EXPERT_BUILD, "", &arguments).ok();
+        assert_eq!(ran.stdout.lines().filter(|line| line.contains("signed with")).count(), 1, "{}", ran.stdout);
+        assert!(ran.stdout.contains("`hivellm`\\n  signed") && !ran.stdout.contains('\u{202e}'), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_key_that_is_named_must_be_there() {
+    let space = Space::with(&[Expert::lora("a")]);
+    space.run("build --key nope.pem").exits(3).says("nope.pem");
+    space.run("build --key experts").exits(3).says("experts");
+    // Those who share an Expertfile need not all have the key that it names, unless it must sign.
+    let expertfile = "[workspace]\nmembers = [\"experts/*\"]\n[defaults]\nkey = \"nope.pem\"\n";
+    space.write("Expertfile.toml", expertfile);
+    space.run("build").ok();
+    space.write("Expertfile.toml", format!("{expertfile}sign = \"required\"\n"));
+    space.run("build").exits(2).says("nope.pem");
+}
+
 /// PyPI's model-signing, in an environment of its own that later runs use again.
 fn model_signing() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("model-signing-1");
