@@ -1,5 +1,7 @@
 //! What git knows of a repo: which files differ from another state of it. Runs the user's `git`; reads, never writes.
 
+#![expect(clippy::disallowed_methods, reason = "git is asked and answers at the same time")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
