@@ -72,7 +72,7 @@ fn out_dir_and_name_decide_where_packages_go() {
     space.run("build").ok();
     assert!(space.exists("dist/tiny-b_1.0.0_b.expert"));
     expertfile(&space, &format!("{text}[defaults]\nname = \"{{name}}.expert\"\n"));
-    space.run("build").exits(11).says("{model}");
+    space.run("build").exits(2).says("{model}");
 }
 
 #[test]
