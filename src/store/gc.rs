@@ -309,6 +309,8 @@ fn remove_repo(folder: &RepoFolder) -> Result<()> {
 /// Removes what killed processes left in the cache.
 pub fn tidy(cache: &LocalCache) -> Result<u64> {
     let base = cache.root().join("v1");
+    // Where runs that could not use their cache had one of their own.
+    output::tidy(&std::env::temp_dir());
     let mut removed = output::tidy(cache.root()) + output::tidy(&base) + output::tidy(&base.join("blobs"));
     for kind in ["results", "blobs", "repos"] {
         for folder in fs::list(&base.join(kind))?.into_iter().filter(|e| e.is_dir) {
