@@ -46,8 +46,7 @@ pub fn inject(subject: &mut dyn Subject, short: usize, long: usize) {
         subject.prepare(&mut campaign);
         let struck = strace::strike(subject.space(), subject.arguments(), &fault);
         let Some(call) = struck.call.clone() else { continue };
-        // The loader of shared libraries is not ours, and neither is a terminal that takes no words.
-        if struck.ran.code == 127 || struck.silenced {
+        if struck.is_beside() {
             continue;
         }
         failures += usize::from(struck.ran.code != 0);

@@ -145,6 +145,15 @@ pub fn striking(fault: &Fault, log: &Path) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
+impl Struck {
+    /// Is it nothing to learn from? The loader of shared libraries is not ours, and neither is a terminal that takes no words;
+    /// and what wakes a thread is no file: it has no room to lack, and no disk that breaks.
+    pub fn is_beside(&self) -> bool {
+        let is_file = |call: &String| !call.contains("<anon_inode:");
+        self.ran.code == 127 || self.silenced || !self.call.as_ref().is_none_or(is_file)
+    }
+}
+
 /// What became of a run, by its end and what was written down.
 pub fn struck(ran: Ran, log: &Path) -> Struck {
     let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
