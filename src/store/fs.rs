@@ -87,7 +87,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
 
 /// The same for a file that is only ever put in place whole, as those of the cache are: however young it is, no writing of
 /// it is waited for.
-pub fn read_whole(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+pub fn read_settled(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
     read_regular(path, limit, false)
 }
 

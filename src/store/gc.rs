@@ -162,7 +162,7 @@ pub fn held(cache: &LocalCache) -> Result<Held> {
         let path = base.join("repos").join(&entry.shown);
         let index = Stat::of(&path.join("index"));
         held.repos.push(RepoFolder {
-            repo: fs::read_whole(&path.join("root"), 1 << 16).ok().flatten().map(|(bytes, _)| as_path(bytes)),
+            repo: fs::read_settled(&path.join("root"), 1 << 16).ok().flatten().map(|(bytes, _)| as_path(bytes)),
             bytes: index.as_ref().map_or(0, |stat| stat.size.next_multiple_of(BLOCK)),
             used: index.or_else(|_| Stat::of(&path)).map_or(0, |stat| stat.mtime),
             path,
@@ -225,7 +225,7 @@ pub fn collect(
     let mut kept: Vec<(Kind, Entry)> = Vec::with_capacity(held.results.len() + held.blobs.len());
     for result in held.results {
         let path = Kind::Result.path(cache, &result.name);
-        let record = match fs::read_whole(&path, MAX_RECORD) {
+        let record = match fs::read_settled(&path, MAX_RECORD) {
             Ok(Some((bytes, _))) => local::whole(bytes),
             Ok(None) => continue,
             Err(_) => None,
@@ -324,7 +324,7 @@ pub fn tidy(cache: &LocalCache) -> Result<u64> {
 pub fn is_sound(cache: &LocalCache, kind: Kind, entry: &Entry, stop: &dyn Fn() -> bool) -> Result<Option<bool>> {
     let path = kind.path(cache, &entry.name);
     if kind == Kind::Result {
-        return Ok(fs::read_whole(&path, MAX_RECORD)?.map(|(bytes, _)| local::whole(bytes).is_some()));
+        return Ok(fs::read_settled(&path, MAX_RECORD)?.map(|(bytes, _)| local::whole(bytes).is_some()));
     }
     let mut file = match fs::open(&path) {
         Ok((file, _)) => file,

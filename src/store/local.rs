@@ -95,7 +95,7 @@ impl LocalCache {
 impl Cache for LocalCache {
     fn result(&self, key: ActionKey) -> Result<Option<Vec<u8>>> {
         let path = self.result_path(key);
-        let (bytes, stat) = match crate::store::fs::read_whole(&path, MAX_RECORD) {
+        let (bytes, stat) = match crate::store::fs::read_settled(&path, MAX_RECORD) {
             Ok(Some(read)) => read,
             Ok(None) => return Ok(None),
             // None is kept that long: it is damage.

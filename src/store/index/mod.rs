@@ -52,7 +52,7 @@ struct Row {
 impl Index {
     /// Reads the index; an empty one where there is none that can be trusted.
     pub fn load(path: &Path) -> Self {
-        match fs::read_whole(path, 4 << 30) {
+        match fs::read_settled(path, 4 << 30) {
             Ok(Some((bytes, _))) => Self::parse(bytes).unwrap_or_default(),
             _ => Self::default(),
         }
