@@ -8,6 +8,7 @@ use crate::base::codes::files::FILE_CHANGED;
 use crate::base::{Diagnostic, Digest, Error, RelPath, Result, Sha256};
 use crate::engine::layout::Role;
 use crate::engine::survey::{SourceFile, is_small, vanished};
+use crate::engine::unnamed::Unnamed;
 use crate::format::safetensors::ScanReport;
 use crate::format::segment::Segment;
 use crate::store::{Stat, fs};
@@ -19,6 +20,8 @@ pub enum Packed {
     Inline(Vec<u8>, Vec<Segment>),
     /// In the cache.
     Blob(Digest, Vec<Segment>),
+    /// In the cache, where it has no name yet.
+    Unnamed(Arc<Unnamed>),
 }
 
 impl Packed {
@@ -26,6 +29,7 @@ impl Packed {
     pub fn segments(&self) -> &[Segment] {
         match self {
             Self::Inline(_, segments) | Self::Blob(_, segments) => segments,
+            Self::Unnamed(unnamed) => &unnamed.made.segments,
         }
     }
 }

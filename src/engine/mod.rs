@@ -38,6 +38,9 @@
 //!   files, findings) lives from its first task to its last, low task numbers go first, and the workers never get far ahead
 //!   of the coordinator, so few experts are open at once. What is finished waits on the disk until the index is written
 //!   (`ops::ledger`), so an expert that is not open takes about a kilobyte.
+//! * **A big file's packed bytes get their name when its package is written** ([`unnamed`]). The pass that packs it keeps all
+//!   cores busy; the SHA-256 of the package, which cannot begin before that of the file is in the manifest, keeps one. So the
+//!   BLAKE3 of what was packed is reckoned there.
 //! * **Another machine is asked last and believed in nothing.** What no local cache has may come from a remote one, or from
 //!   its workers ([`remote`]): packed bytes only, and only once they were proven to be the source that lies here. For that a big
 //!   file is read for its hashes before anything is asked, and again if it must be packed after all.
@@ -93,3 +96,4 @@ pub mod stream;
 pub mod survey;
 pub mod target;
 pub mod tasks;
+pub mod unnamed;

@@ -66,6 +66,7 @@ pub struct Passed {
 /// A chunk in flight.
 struct Chunk {
     source: Vec<u8>,
+    /// The segment's bytes, and room behind them.
     packed: Vec<u8>,
     segment: Option<Segment>,
     chaining: Option<[u8; 32]>,
@@ -173,7 +174,7 @@ pub fn pass(
         }
         while let Some(mut chunk) = take_done(&shared, finished) {
             if let Some(segment) = chunk.segment {
-                (sinks.packed)(&chunk.packed)?;
+                (sinks.packed)(&chunk.packed[..segment.packed_len as usize])?;
                 segments.push(segment);
             }
             chaining.extend(chunk.chaining.take());
@@ -194,8 +195,7 @@ pub fn pass(
 }
 
 fn pack(chunk: &mut Chunk, codec: Option<Codec>, scratch: &mut Scratch) {
-    chunk.packed.clear();
-    chunk.segment = codec.map(|codec| scratch.packer(codec).pack(&chunk.source, &mut chunk.packed));
+    chunk.segment = codec.map(|codec| scratch.packer(codec).pack_over(&chunk.source, &mut chunk.packed));
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Done> {

@@ -155,18 +155,37 @@ impl Packer {
     /// # Panics
     /// If `source` is longer than [`SEGMENT`].
     pub fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Segment {
-        assert!(source.len() <= SEGMENT, "a segment holds at most {SEGMENT} bytes");
         let start = out.len();
-        let (crc32, encoder) = match &mut self.kind {
-            _ if source.is_empty() => (0, Encoder::Stored),
-            Kind::Gzip(deflate) => (zlib_rs::crc32::crc32(0, source), deflate.pack(source, out)),
-            Kind::Zstd(zstd) => (0, zstd.pack(source, out)),
+        let segment = self.pack_at(source, out, start);
+        out.truncate(start + segment.packed_len as usize);
+        segment
+    }
+
+    /// The same bytes, over what is in `room` from its start. What lies behind them has no meaning: room that is used again
+    /// and again need not be cleared each time.
+    ///
+    /// # Panics
+    /// If `source` is longer than [`SEGMENT`].
+    pub fn pack_over(&mut self, source: &[u8], room: &mut Vec<u8>) -> Segment {
+        self.pack_at(source, room, 0)
+    }
+
+    fn pack_at(&mut self, source: &[u8], out: &mut Vec<u8>, start: usize) -> Segment {
+        assert!(source.len() <= SEGMENT, "a segment holds at most {SEGMENT} bytes");
+        let (crc32, (encoder, end)) = match &mut self.kind {
+            _ if source.is_empty() => (0, (Encoder::Stored, start)),
+            Kind::Gzip(deflate) => (zlib_rs::crc32::crc32(0, source), deflate.pack(source, out, start)),
+            Kind::Zstd(zstd) => {
+                out.truncate(start);
+                (0, (zstd.pack(source, out), out.len()))
+            }
             Kind::None => {
+                out.truncate(start);
                 out.extend_from_slice(source);
-                (0, Encoder::Stored)
+                (0, (Encoder::Stored, out.len()))
             }
         };
-        let packed_len = u32::try_from(out.len() - start).expect("a packed segment is little longer than its source");
+        let packed_len = u32::try_from(end - start).expect("a packed segment is little longer than its source");
         Segment { source_len: source.len() as u32, packed_len, crc32, encoder }
     }
 }

@@ -15,7 +15,9 @@ use crate::engine::plan::{Plan, Shape};
 use crate::engine::pool::Pool;
 use crate::engine::remote::give;
 use crate::engine::survey::SourceFile;
+use crate::engine::tasks::hash::name_the_rest;
 use crate::engine::tasks::{Context, Flights};
+use crate::engine::unnamed::Waiting;
 use crate::engine::{freshness, schedule};
 use crate::ops::due::{self, Due};
 use crate::ops::glance::{self, Glance, UpToDate};
@@ -262,6 +264,7 @@ pub(crate) fn build_each(
         flights: Flights::default(),
         limits,
         written: std::sync::Mutex::default(),
+        unnamed: Waiting::default(),
         companions: std::sync::Mutex::default(),
     };
     let mut ledger = Ledger::new(workspace, &jobs);
@@ -301,6 +304,7 @@ pub(crate) fn build_each(
         Ok(())
     };
     let outcome = schedule::run(&plan, &jobs, &context, !options.check, options.keep_going, observer, &mut remember);
+    name_the_rest(&context);
     ledger.sort();
     let mut failed_late = 0;
     let (copied, mut late) = match copies::copies(workspace, &index, &ledger, options.check) {

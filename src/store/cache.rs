@@ -51,6 +51,9 @@ pub trait BlobWriter: Send {
     /// Adds bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// A handle for reading what was written, at places: where it stands itself is where the writer does.
+    fn reader(&self) -> Result<File>;
+
     /// Everything was written: keeps it under this digest, which the writer was told to compute. Returns the file,
     /// open for reading from its start.
     fn finish(self: Box<Self>, digest: Digest) -> Result<File>;

@@ -187,6 +187,10 @@ impl BlobWriter for LocalBlob {
         self.output.write(bytes)
     }
 
+    fn reader(&self) -> Result<File> {
+        self.output.handle()
+    }
+
     fn finish(self: Box<Self>, digest: Digest) -> Result<File> {
         if self.length != digest.size() {
             return Err(Error::Bug(format!("a blob of {} bytes was to be kept as {digest}", self.length)));

@@ -73,15 +73,18 @@ fn every_kind_reads_back_at_every_size() {
 }
 
 #[test]
-fn bytes_do_not_depend_on_what_was_packed_before() {
+fn bytes_do_not_depend_on_what_was_packed_before_nor_on_what_is_in_the_room() {
     for codec in codecs() {
         let mut reused = Packer::new(codec);
         let sources: Vec<_> = KINDS.iter().map(|kind| sample(kind, 200_000, 3)).collect();
+        let mut room = vec![0xa5; 300_000];
         for source in sources.iter().chain(sources.iter().rev()) {
             let (mut again, mut fresh) = (vec![1, 2, 3], Vec::new());
             let segment = reused.pack(source, &mut again);
             assert_eq!(segment, Packer::new(codec).pack(source, &mut fresh));
             assert!(again[..3] == [1, 2, 3] && again[3..] == fresh, "{codec:?}");
+            assert_eq!(segment, reused.pack_over(source, &mut room));
+            assert!(room[..fresh.len()] == fresh, "{codec:?}");
         }
     }
 }

@@ -11,7 +11,8 @@ use expert_build::ops::workspace::{Setup, Workspace};
 use crate::expert::Expert;
 use crate::space::Space;
 
-const BIG: u32 = 6 << 20;
+/// So large that its packed bytes get their name when the package is written.
+const BIG: u32 = 9 << 20;
 
 /// What a run did.
 #[derive(Default)]
@@ -115,6 +116,30 @@ fn the_same_file_in_two_experts_is_compressed_once() {
         both.segments_made,
         alone.segments_made
     );
+}
+
+/// What was packed for an expert that is refused in the end is there when the fault is mended.
+#[test]
+fn a_refused_expert_leaves_its_packed_files_to_the_next_run() {
+    let space = Space::with(&[Expert::lora("a").file("vocab.model", big())]);
+    let deny = "[workspace]\nmembers = [\"experts/*\"]\n[defaults.lints]\n\"weights-not-finite\" = \"deny\"\n";
+    space.write("Expertfile.toml", deny);
+    let weights = "experts/a/adapter_model.safetensors";
+    let good = space.read(weights);
+    let mut bad = good.clone();
+    let end = bad.len();
+    bad[end - 4..].fill(0xff);
+    space.write(weights, &bad);
+    let (report, seen) = run(&space.path(""), &space.outer("cache"));
+    assert_eq!((report.built, report.failed.len()), (0, 1));
+    let of_big = u64::from(BIG >> 20);
+    assert!(seen.segments_made >= of_big, "{} were made", seen.segments_made);
+
+    space.write(weights, &good);
+    let (report, seen) = run(&space.path(""), &space.outer("cache"));
+    assert_eq!((report.built, report.failed.len()), (1, 0));
+    let (made, reused) = (seen.segments_made, seen.segments_reused);
+    assert!(reused >= of_big && made < of_big, "{made} made, {reused} reused of a file of {of_big}");
 }
 
 /// The same, as a script that reads `--message-format json` sees it.

@@ -113,7 +113,7 @@ impl Record {
             // What lies nowhere else is here, however much there is of it.
             Packed::Inline(bytes, _) => Some(bytes.clone()),
             Packed::Blob(..) if room => read().filter(|bytes| bytes.len() as u64 == length),
-            Packed::Blob(..) => None,
+            Packed::Blob(..) | Packed::Unnamed(_) => None,
         };
         let inline = bytes.is_some();
         self.inline.extend(bytes.into_iter().flatten());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::event::{Member, Status};
 use crate::base::{Digest, Error, Event, RelPath, Result, Sha256};
 use crate::engine::beside;
-use crate::engine::files::FileSlot;
+use crate::engine::files::{FileSlot, Packed};
 use crate::engine::job::{Job, Open};
 use crate::engine::key::KeyText;
 use crate::engine::limits::Candidate;
@@ -14,7 +14,7 @@ use crate::engine::record::{KeptFinding, PackageResult};
 use crate::engine::remote;
 use crate::engine::remote::record::Package;
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::assemble::{Assembler, Stretches, Unwritten, forget_damaged, write};
+use crate::engine::tasks::assemble::{Assembler, Stretch, Stretches, Unwritten, forget_damaged, write};
 use crate::engine::tasks::{Context, Done, compose, hash, provenance};
 use crate::format::provenance::ENDING;
 use crate::spec::lock::Id;
@@ -172,7 +172,8 @@ fn restore(
         done.status = Status::Unchanged;
         return Ok(Some(placed(stat)));
     }
-    match write(&result.pieces, &result.inline, target, false, context, scratch) {
+    let stretches: Vec<Stretch> = result.pieces.iter().copied().map(Stretch::from).collect();
+    match write(&stretches, &result.inline, target, false, context, scratch, done) {
         Ok((output, sha256)) if sha256 == result.sha256 => {
             let stat = put_in_place(output, last(job, open, target, sha256), context, done)?;
             done.status = Status::Cached;
@@ -261,7 +262,7 @@ impl Work<'_> {
         // A blob that the cache loses between packing and copying is packed again; twice is more than bad luck.
         for _ in 0..3 {
             let stretches = self.stretches(context, scratch, done)?;
-            match write(&stretches.pieces, &stretches.inline, self.target, true, context, scratch) {
+            match write(&stretches.stretches, &stretches.inline, self.target, true, context, scratch, done) {
                 Ok((output, sha256)) => {
                     let bytes = stretches.len();
                     admit(self.job, self.open, self.package, (sha256, bytes), context, done)?;
@@ -282,10 +283,15 @@ impl Work<'_> {
                     let members = self.keep(stretches, sha256, members, context, began, done);
                     return Ok(Placed { sha256, bytes, members, stat });
                 }
-                Err(Unwritten::Lost(digest)) => {
+                Err(Unwritten::Lost(lost)) => {
+                    let is_lost = |packed: &Packed| match (packed, &lost) {
+                        (Packed::Blob(blob, _), Stretch::Blob(lost)) => blob == lost,
+                        (Packed::Unnamed(unnamed), Stretch::Blob(lost)) => unnamed.named() == Some(*lost),
+                        (Packed::Unnamed(unnamed), Stretch::Unnamed(lost)) => Arc::ptr_eq(unnamed, lost),
+                        _ => false,
+                    };
                     for slot in &self.open.files {
-                        let lost = |packed: &crate::engine::files::Packed| matches!(packed, crate::engine::files::Packed::Blob(blob, _) if *blob == digest);
-                        if slot.packed().as_deref().is_some_and(lost) {
+                        if slot.packed().as_deref().is_some_and(is_lost) {
                             slot.set_packed(None);
                         }
                     }
@@ -366,9 +372,10 @@ impl Work<'_> {
         done: &mut Done,
     ) -> Vec<Member> {
         let bytes = stretches.len();
+        let Some(pieces) = stretches.pieces() else { return members };
         let (pieces, inline) = match self.job.target.signer {
             Some(_) => Default::default(),
-            None => (stretches.pieces, stretches.inline),
+            None => (pieces, stretches.inline),
         };
         let warnings = self.open.findings_to_keep(&self.job.target);
         let members_of = &self.open.survey.layouts[self.package].members;

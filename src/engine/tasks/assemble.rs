@@ -1,7 +1,8 @@
 //! Puts a package together: tar headers between members whose packed bytes are already there, and writes it whole.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,16 +14,47 @@ use crate::engine::files::Packed;
 use crate::engine::lane::Lane;
 use crate::engine::record::Piece;
 use crate::engine::scratch::Scratch;
-use crate::engine::tasks::{Context, hash};
+use crate::engine::tasks::{Context, Done, hash};
+use crate::engine::unnamed::Unnamed;
 use crate::format::segment::{Assembly, Codec, Segment};
 use crate::format::tar;
 use crate::store::Output;
+
+/// A stretch of a package that is being written.
+#[derive(Debug, Clone)]
+pub enum Stretch {
+    /// So many of the bytes that are here.
+    Inline(u64),
+    /// A blob of the cache.
+    Blob(Digest),
+    /// One that has no name yet.
+    Unnamed(Arc<Unnamed>),
+}
+
+impl Stretch {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Inline(length) => *length,
+            Self::Blob(digest) => digest.size(),
+            Self::Unnamed(unnamed) => unnamed.size(),
+        }
+    }
+}
+
+impl From<Piece> for Stretch {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Inline(length) => Self::Inline(length),
+            Piece::Blob(digest) => Self::Blob(digest),
+        }
+    }
+}
 
 /// The stretches of a package: bytes that are here, and blobs of the cache.
 #[derive(Debug, Default)]
 pub struct Stretches {
     /// In order.
-    pub pieces: Vec<Piece>,
+    pub stretches: Vec<Stretch>,
     /// The bytes of the inline ones, one after the other.
     pub inline: Vec<u8>,
     /// How many segments there are.
@@ -35,26 +67,30 @@ impl Stretches {
             return;
         }
         self.inline.extend_from_slice(bytes);
-        match self.pieces.last_mut() {
-            Some(Piece::Inline(length)) => *length += bytes.len() as u64,
-            _ => self.pieces.push(Piece::Inline(bytes.len() as u64)),
+        match self.stretches.last_mut() {
+            Some(Stretch::Inline(length)) => *length += bytes.len() as u64,
+            _ => self.stretches.push(Stretch::Inline(bytes.len() as u64)),
         }
     }
 
     /// Size of the package.
     pub fn len(&self) -> u64 {
-        self.pieces
-            .iter()
-            .map(|p| match p {
-                Piece::Inline(length) => *length,
-                Piece::Blob(digest) => digest.size(),
-            })
-            .sum()
+        self.stretches.iter().map(Stretch::len).sum()
     }
 
     /// Is there nothing?
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.stretches.is_empty()
+    }
+
+    /// What the cache keeps of them; `None` where one has no name.
+    pub fn pieces(&self) -> Option<Vec<Piece>> {
+        let piece = |stretch: &Stretch| match stretch {
+            Stretch::Inline(length) => Some(Piece::Inline(*length)),
+            Stretch::Blob(digest) => Some(Piece::Blob(*digest)),
+            Stretch::Unnamed(unnamed) => unnamed.named().map(Piece::Blob),
+        };
+        self.stretches.iter().map(piece).collect()
     }
 }
 
@@ -87,7 +123,14 @@ impl Assembler {
             }
             Packed::Blob(digest, segments) => {
                 self.segments(segments);
-                self.stretches.pieces.push(Piece::Blob(*digest));
+                self.stretches.stretches.push(Stretch::Blob(*digest));
+            }
+            Packed::Unnamed(unnamed) => {
+                self.segments(&unnamed.made.segments);
+                self.stretches.stretches.push(match unnamed.named() {
+                    Some(digest) => Stretch::Blob(digest),
+                    None => Stretch::Unnamed(Arc::clone(unnamed)),
+                });
             }
         }
         self.padding = tar::padding(size);
@@ -126,7 +169,7 @@ impl Assembler {
 /// Why a package could not be written from its stretches.
 pub enum Unwritten {
     /// A blob is gone or damaged: it must be made again.
-    Lost(Digest),
+    Lost(Stretch),
     /// Anything else.
     Failed(Error),
 }
@@ -138,7 +181,7 @@ impl From<Error> for Unwritten {
 }
 
 /// Writes the package into a temporary beside its place and tells its SHA-256. With `check`, blobs that this run did
-/// not write itself are checked; without, the caller knows what the SHA-256 must be.
+/// not write itself are checked; without, the caller knows what the SHA-256 must be. Those without a name get it.
 ///
 /// Blobs are read and written, never linked: a package that somebody edits must not change the cache. Nor are they
 /// shared by reflink or copied inside the kernel. A file system shares whole blocks alone, at offsets that are multiples of
@@ -146,20 +189,17 @@ impl From<Error> for Unwritten {
 /// block would change the bytes of every package. And as every byte is hashed on its way (nothing leaves the cache
 /// unchecked), it is here already: to have the kernel copy it once more was measured to be slower than to write it.
 pub fn write(
-    pieces: &[Piece],
+    stretches: &[Stretch],
     mut inline: &[u8],
     target: &Path,
     check: bool,
     context: &Context<'_>,
     scratch: &mut Scratch,
+    done: &mut Done,
 ) -> std::result::Result<(Output, Sha256), Unwritten> {
     let mut output = Output::create(target)?;
-    let size = pieces.iter().map(|p| match p {
-        Piece::Inline(length) => *length,
-        Piece::Blob(digest) => digest.size(),
-    });
-    output.reserve(size.sum())?;
-    if let [Piece::Inline(_)] = pieces {
+    output.reserve(stretches.iter().map(Stretch::len).sum())?;
+    if let [Stretch::Inline(_)] = stretches {
         // Small packages are the common case: no hand-over.
         output.write(inline)?;
         return Ok((output, Sha256::of(inline)));
@@ -173,19 +213,35 @@ pub fn write(
         }),
         buffers: Buffers::default(),
     };
-    for piece in pieces {
-        match piece {
-            Piece::Inline(length) => {
+    for stretch in stretches {
+        match stretch {
+            Stretch::Inline(length) => {
                 let (now, rest) = inline.split_at(*length as usize);
                 let mut chunk = flow.buffers.take(now.len());
                 chunk.copy_from_slice(now);
-                flow.pass(chunk, &mut output, context, scratch)?;
+                flow.pass(Arc::new(chunk), &mut output, context, scratch)?;
                 inline = rest;
             }
-            Piece::Blob(digest) => {
-                let Some(file) = context.cache.blob(digest)? else { return Err(Unwritten::Lost(*digest)) };
-                let check = check && !context.has_written(digest);
-                copy_blob(file, digest, check, &mut output, &flow, context, scratch)?;
+            Stretch::Blob(digest) => {
+                let lost = || Unwritten::Lost(stretch.clone());
+                let Some(file) = context.cache.blob(digest)? else { return Err(lost()) };
+                let naming = (check && !context.has_written(digest)).then(naming);
+                let is_whole = copy_blob(&file, digest.size(), naming.as_ref(), &mut output, &flow, context, scratch)?;
+                let named = naming.map(|lane| lane.finish(context.pool, scratch)).transpose()?;
+                if !is_whole || named.is_some_and(|hasher| hasher.finalize().as_bytes() != digest.hash()) {
+                    context.cache.forget_blob(digest);
+                    return Err(lost());
+                }
+            }
+            Stretch::Unnamed(unnamed) => {
+                let lane = naming();
+                let size = unnamed.size();
+                let is_whole = copy_blob(unnamed.file(), size, Some(&lane), &mut output, &flow, context, scratch)?;
+                let hasher = lane.finish(context.pool, scratch)?;
+                if !is_whole || hash::name(unnamed, Some(*hasher.finalize().as_bytes()), context, done)?.is_none() {
+                    context.unnamed.remove(unnamed);
+                    return Err(Unwritten::Lost(stretch.clone()));
+                }
             }
         }
     }
@@ -204,50 +260,49 @@ struct Flow {
 }
 
 impl Flow {
-    fn pass(&self, chunk: Chunk, output: &mut Output, context: &Context<'_>, scratch: &mut Scratch) -> Result<()> {
-        let chunk = Arc::new(chunk);
+    fn pass(&self, chunk: Arc<Chunk>, output: &mut Output, context: &Context<'_>, scratch: &mut Scratch) -> Result<()> {
         output.grows_by(chunk.len() as u64);
         self.writing.feed(Arc::clone(&chunk), context.pool, scratch)?;
         self.hashing.feed(chunk, context.pool, scratch)
     }
 }
 
-/// Copies a blob; its SHA-256 is reckoned beside it.
+/// Reckons the name of a blob.
+fn naming() -> Lane<blake3::Hasher> {
+    Lane::new(blake3::Hasher::new(), |hasher, bytes| {
+        hasher.update(bytes);
+    })
+}
+
+/// Copies a blob; its SHA-256 is reckoned beside it, and its name where that is wanted. `false` where it is shorter than it
+/// should be.
 fn copy_blob(
-    mut file: File,
-    digest: &Digest,
-    check: bool,
+    file: &File,
+    size: u64,
+    naming: Option<&Lane<blake3::Hasher>>,
     output: &mut Output,
     flow: &Flow,
     context: &Context<'_>,
     scratch: &mut Scratch,
-) -> std::result::Result<(), Unwritten> {
-    const CHUNK: usize = 1 << 20;
-    let mut hasher = blake3::Hasher::new();
-    let mut left = digest.size();
-    while left > 0 {
+) -> Result<bool> {
+    const CHUNK: u64 = 1 << 20;
+    for at in (0..size).step_by(CHUNK as usize) {
         if context.pool.is_cancelled() {
-            return Err(Unwritten::Failed(Error::Interrupted));
+            return Err(Error::Interrupted);
         }
-        let mut chunk = flow.buffers.take(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)));
-        if let Err(e) = file.read_exact(&mut chunk) {
-            if e.kind() == std::io::ErrorKind::UnexpectedEof {
-                context.cache.forget_blob(digest);
-                return Err(Unwritten::Lost(*digest));
-            }
-            return Err(Unwritten::Failed(Error::io("read from the cache for", output.target(), e)));
+        let mut chunk = flow.buffers.take(CHUNK.min(size - at) as usize);
+        match file.read_exact_at(&mut chunk, at) {
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(e) => return Err(Error::io("read from the cache for", output.target(), e)),
+            Ok(()) => {}
         }
-        if check {
-            hasher.update(&chunk);
+        let chunk = Arc::new(chunk);
+        if let Some(naming) = naming {
+            naming.feed(Arc::clone(&chunk), context.pool, scratch)?;
         }
-        left -= chunk.len() as u64;
         flow.pass(chunk, output, context, scratch)?;
     }
-    if check && hasher.finalize().as_bytes() != digest.hash() {
-        context.cache.forget_blob(digest);
-        return Err(Unwritten::Lost(*digest));
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Forgets the blobs that are not what they were: whoever needs them makes them again.

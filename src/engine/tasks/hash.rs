@@ -5,6 +5,7 @@
 //! result); else the whole pass. A small file is read in one gulp and packed when its package is written.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::base::event::Status;
@@ -17,6 +18,7 @@ use crate::engine::scratch::Scratch;
 use crate::engine::stream::{Passed, Sinks, Source, pass};
 use crate::engine::survey::SMALL;
 use crate::engine::tasks::{Context, Done};
+use crate::engine::unnamed::{Made, Unnamed};
 use crate::format::safetensors::{Header, Scan, ScanReport};
 use crate::format::segment::{Codec, SEGMENT, Segment};
 use crate::store::{ActionKey, BlobWriter};
@@ -67,6 +69,7 @@ fn hash_or_take(slot: &FileSlot, codec: Option<Codec>, context: &Context<'_>, sc
     let hint = hint_key(slot)?;
     // Files that look alike are most likely equal: the second waits, and takes what the first made.
     let _alike = context.flights.board(hint, context.pool, scratch);
+    name_alike(|| Ok(hint), context, &mut done)?;
     if let Some(kept) = slot.kept() {
         slot.set_digest(Digest::of(&kept))?;
     } else if context.result(hint, &mut done)?.is_some() {
@@ -162,6 +165,7 @@ fn known(
 ) -> Result<Done> {
     let key = KeyText::file(&digest, codec).key();
     let _flight = context.flights.board(key, context.pool, scratch);
+    name_alike(|| hint_key(slot), context, &mut done)?;
     if !take_cached(slot, key, digest, context, &mut done)? {
         whole_pass(slot, Some((codec, hint_key(slot)?)), context, scratch, &mut done)?;
     }
@@ -298,19 +302,76 @@ fn keep(
     slot: &FileSlot,
     done: &mut Done,
 ) -> Result<()> {
-    let packed = writer.finish(context)?;
-    let result = FileResult {
+    let made = Made {
+        digest: passed.digest,
         sha256: passed.sha256,
-        packed,
-        segments: passed.segments.iter().copied().map(PackedSegment::from).collect(),
+        segments: passed.segments.clone(),
+        codec,
         scan: slot.scan.get().map(|r| serde_json::to_value(r).expect("a report is plain data")),
         took_us: slot.packing_us.load(Ordering::Relaxed),
+        hint,
     };
-    let key = KeyText::file(&passed.digest, codec).key();
-    context.keep(key, &encode(&result, KeyText::file(&passed.digest, codec).as_str().as_bytes()), done);
-    context.keep(hint, b"{}\n", done);
-    slot.set_packed(Some(Packed::Blob(packed, passed.segments.clone())));
+    slot.set_packed(Some(match writer.hasher {
+        Some(hasher) => {
+            let packed = Digest::new(*hasher.finalize().as_bytes(), hasher.count());
+            writer.blob.finish(packed)?;
+            tell(&made, packed, context, done);
+            Packed::Blob(packed, made.segments)
+        }
+        None => {
+            let unnamed = Arc::new(Unnamed::new(made, writer.blob, writer.length)?);
+            context.unnamed.add(Arc::clone(&unnamed));
+            Packed::Unnamed(unnamed)
+        }
+    }));
     Ok(())
+}
+
+/// Tells the cache what was packed, now that its packed bytes have a name.
+fn tell(made: &Made, packed: Digest, context: &Context<'_>, done: &mut Done) {
+    context.wrote(packed);
+    let result = FileResult {
+        sha256: made.sha256,
+        packed,
+        segments: made.segments.iter().copied().map(PackedSegment::from).collect(),
+        scan: made.scan.clone(),
+        took_us: made.took_us,
+    };
+    let text = KeyText::file(&made.digest, made.codec);
+    context.keep(text.key(), &encode(&result, text.as_str().as_bytes()), done);
+    context.keep(made.hint, b"{}\n", done);
+}
+
+/// Gives packed bytes their name, which the caller may have reckoned. `None` where they are gone.
+pub fn name(
+    unnamed: &Arc<Unnamed>,
+    reckoned: Option<[u8; 32]>,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<Option<Digest>> {
+    let named = unnamed.name(reckoned, |digest| tell(&unnamed.made, digest, context, done));
+    context.unnamed.remove(unnamed);
+    named
+}
+
+/// A file that looks like this one was packed in this run: whoever is about to ask the cache for it shall find it there.
+fn name_alike(hint: impl FnOnce() -> Result<ActionKey>, context: &Context<'_>, done: &mut Done) -> Result<()> {
+    if let Some(unnamed) = context.unnamed.alike(hint)? {
+        // What went wrong is for the one who packed it to tell.
+        let _ = name(&unnamed, None, context, done);
+    }
+    Ok(())
+}
+
+/// Names what is left at the end of a run: files that were packed for packages that failed. The next run has them then.
+/// One that was stopped does not wait for that.
+pub fn name_the_rest(context: &Context<'_>) {
+    for unnamed in context.unnamed.take_all() {
+        if !context.pool.is_cancelled() {
+            // Without its name it is packed once more, and nobody loses anything else.
+            let _ = name(&unnamed, None, context, &mut Done::new(Status::Done));
+        }
+    }
 }
 
 /// The header of a weights file whose values are to be looked at. One that is wrong has been found by `validate`.
@@ -390,10 +451,12 @@ pub fn pack_small(
             slot.set_packed(Some(Packed::Inline(packed, segments)));
             return Ok(());
         }
-        let mut writer = PackedWriter::new(context, packed.len() as u64)?;
+        let blob = Digest::of(&packed);
+        let mut writer = context.cache.new_blob(blob.size())?;
         writer.write(&packed)?;
+        writer.finish(blob)?;
+        context.wrote(blob);
         let (digest, sha256) = slot.digests().ok_or_else(|| Error::Bug("a file was read and not hashed".into()))?;
-        let blob = writer.finish(context)?;
         let result = FileResult {
             sha256,
             packed: blob,
@@ -421,28 +484,31 @@ pub fn pack_bytes(content: &[u8], codec: Codec, scratch: &mut Scratch) -> (Vec<u
     (packed, segments)
 }
 
-/// Writes packed bytes into the cache and hashes them on the way.
+/// A source of this length is worth it that its packed bytes get their name later.
+const NAMED_LATER: u64 = 8 << 20;
+
+/// Writes packed bytes into the cache, and hashes them on the way unless that is to be done later.
 struct PackedWriter {
     blob: Box<dyn BlobWriter>,
-    hasher: blake3::Hasher,
+    hasher: Option<blake3::Hasher>,
+    length: u64,
 }
 
 impl PackedWriter {
     fn new(context: &Context<'_>, source: u64) -> Result<Self> {
         // Weights keep three quarters of their size; too much room is given back.
-        Ok(Self { blob: context.cache.new_blob(source - source / 5)?, hasher: blake3::Hasher::new() })
+        let blob = context.cache.new_blob(source - source / 5)?;
+        // Another machine is told of them by their name.
+        let later = source >= NAMED_LATER && !context.gives && context.remote.is_none() && context.unnamed.has_room();
+        Ok(Self { blob, hasher: (!later).then(blake3::Hasher::new), length: 0 })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.length += bytes.len() as u64;
         self.blob.write(bytes)
-    }
-
-    fn finish(self, context: &Context<'_>) -> Result<Digest> {
-        let digest = Digest::new(*self.hasher.finalize().as_bytes(), self.hasher.count());
-        self.blob.finish(digest)?;
-        context.wrote(digest);
-        Ok(digest)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::engine::limits::Limits;
 use crate::engine::pool::Pool;
 use crate::engine::remote::Link;
 use crate::engine::scratch::Scratch;
+use crate::engine::unnamed::Waiting;
 use crate::store::{ActionKey, Cache};
 
 pub mod archive;
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
     pub written: Mutex<Latest>,
+    /// Packed files whose packages are not written yet.
+    pub unnamed: Waiting,
     /// Big JSON companions that were found good in this run, by content and file name, with the tokens that they speak of:
     /// experts of one base model share its tokenizer, and parsing it costs more than all else that is done with it.
     pub companions: Mutex<BTreeMap<(Digest, String), Option<u64>>>,

@@ -1,9 +1,9 @@
 //! `BitWriter`: bits into bytes, the first bit lowest, through a 64-bit buffer.
 
-/// Writes bits at the end of a `Vec`.
+/// Writes bits into a `Vec`, over what is there.
 ///
 /// The bytes past `at` are room: [`BitWriter::room`] makes it, [`BitWriter::flush`] fills it eight bytes
-/// at a time, [`BitWriter::finish`] cuts off what is left.
+/// at a time, and what is left of it at the end is the caller's.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     at: usize,
@@ -19,9 +19,8 @@ pub(crate) struct Mark {
 }
 
 impl<'a> BitWriter<'a> {
-    /// Begins at the end of `out`, on a byte boundary.
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        let at = out.len();
+    /// Begins with the byte `at`.
+    pub(crate) fn new(out: &'a mut Vec<u8>, at: usize) -> Self {
         Self { out, at, bits: 0, held: 0 }
     }
 
@@ -102,9 +101,9 @@ impl<'a> BitWriter<'a> {
         self.at += block.len();
     }
 
-    /// Ends on a byte boundary that [`BitWriter::sync`] or [`BitWriter::stored`] reached.
-    pub(crate) fn finish(self) {
+    /// Ends on a byte boundary that [`BitWriter::sync`] or [`BitWriter::stored`] reached, and says where that is.
+    pub(crate) fn finish(self) -> usize {
         debug_assert_eq!(self.held, 0);
-        self.out.truncate(self.at);
+        self.at
     }
 }

@@ -62,9 +62,10 @@ mod tests {
         }
         let (counts, _) = sampled(&block).expect("every byte occurs");
         let mut out = vec![1, 2, 3];
-        let mut writer = BitWriter::new(&mut out);
+        let mut writer = BitWriter::new(&mut out, 3);
         assert!(!write(&block, &counts, &mut writer));
-        writer.finish();
+        let end = writer.finish();
+        out.truncate(end);
         assert_eq!(out.len(), 3 + block.len() + 2 * 5);
         assert!(out[3 + 5..].starts_with(&block[..60_000]));
     }

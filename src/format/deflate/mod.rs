@@ -48,9 +48,9 @@ impl Deflate {
         Self { matcher: Matcher::new(level), counted }
     }
 
-    /// Appends `source` as blocks that end on a byte boundary.
-    pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>) -> Encoder {
-        let mut writer = BitWriter::new(out);
+    /// Writes `source` over what is in `out`, from the byte `at`, as blocks that end on a byte boundary. Says where that is.
+    pub(crate) fn pack(&mut self, source: &[u8], out: &mut Vec<u8>, at: usize) -> (Encoder, usize) {
+        let mut writer = BitWriter::new(out, at);
         let (mut matched, mut coded, mut last_coded) = (false, false, false);
         for part in parts(source, self.counted) {
             if part.repeats {
@@ -72,12 +72,13 @@ impl Deflate {
         if last_coded {
             writer.sync();
         }
-        writer.finish();
-        match (coded, matched) {
+        let end = writer.finish();
+        let encoder = match (coded, matched) {
             (false, _) => Encoder::Stored,
             (true, true) => Encoder::Match,
             (true, false) => Encoder::Entropy,
-        }
+        };
+        (encoder, end)
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! # Why it is sound
 //!
-//! All of the crate's `unsafe` is here, in four blocks of two kinds. Two call functions for processors with certain features:
+//! The crate's `unsafe` is here, but for one call in `safetensors::wide`: four blocks of two kinds. Two call functions for processors with certain features:
 //! [`Tables`] are made where those were detected and nowhere else. Two load and store through a pointer: it comes from a
 //! reference to an array of just as many bytes, and neither asks for alignment. No address is reckoned: where a step reads and
 //! writes is told by slices, whose bounds are checked in every build, so a wrong length of a code is a panic and not a write

@@ -102,6 +102,7 @@ const STEP: (u32, u32) = (0x9e37_79b1, 0x85eb_ca77);
 
 impl Sum {
     /// Adds groups whose first has this number.
+    #[inline(always)]
     pub fn add(&mut self, first: u64, groups: &[[u8; GROUP]]) {
         let mut low = [0_u32; 8];
         let mut high = [0_u32; 8];

@@ -23,6 +23,7 @@ const BLOCK: usize = 256;
 /// Without its sign, a float's bits order as its values do, NaN above infinity: the greatest tells all there is.
 macro_rules! floats {
     ($name:ident: $bits:ty) => {
+        #[inline(always)]
         fn $name(&mut self, block: &[[u8; GROUP]], inf: $bits) {
             let values = || {
                 let values = block.as_flattened().as_chunks::<{ size_of::<$bits>() }>().0.iter();
@@ -40,12 +41,23 @@ macro_rules! floats {
 impl Tally {
     /// Adds groups of a tensor, the first of which has this number.
     pub fn add(&mut self, dtype: Dtype, first: u64, groups: &[[u8; GROUP]]) {
+        #[cfg(target_arch = "x86_64")]
+        if super::wide::add(self, dtype, first, groups) {
+            return;
+        }
+        self.add_plainly(dtype, first, groups);
+    }
+
+    /// The same, by whatever processor.
+    #[inline(always)]
+    pub fn add_plainly(&mut self, dtype: Dtype, first: u64, groups: &[[u8; GROUP]]) {
         for (block, number) in groups.chunks(BLOCK).zip((first..).step_by(BLOCK)) {
             self.sum.add(number, block);
             self.look(dtype, block);
         }
     }
 
+    #[inline(always)]
     fn look(&mut self, dtype: Dtype, block: &[[u8; GROUP]]) {
         match dtype {
             Dtype::BF16 => self.halves(block, 0x7f80),
@@ -70,6 +82,7 @@ impl Tally {
     floats!(words: i32);
     floats!(doubles: i64);
 
+    #[inline(always)]
     fn octets(&mut self, block: &[[u8; GROUP]], keep: u8, odd: impl Fn(u8) -> bool, inf: impl Fn(u8) -> bool) {
         let mut any = [0_u8; GROUP];
         let mut found = [false; GROUP];

@@ -19,6 +19,8 @@ mod lanes;
 pub mod lfs;
 pub mod names;
 pub mod scan;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use fingerprint::Fingerprint;
 pub use header::{FaultKind, Header, HeaderFault, Tensor};
