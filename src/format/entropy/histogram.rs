@@ -12,35 +12,35 @@ pub(crate) enum Counted {
     Whole,
 }
 
-/// In four tables, so that equal neighbours do not wait for each other; and a table holds every fourth
-/// byte, so that a value padded to 32 bits (f32 that was up-cast) shows in one of them.
-struct Tables([[u32; 256]; 4]);
+/// In eight tables, one for each byte of a word, so that equal neighbours do not wait for each other.
+struct Tables([[u32; 256]; 8]);
 
 impl Tables {
     fn count(&mut self, words: &[[u8; 8]]) {
         for word in words {
             let word = u64::from_le_bytes(*word);
             for i in 0..8 {
-                self.0[i % 4][usize::from((word >> (8 * i)) as u8)] += 1;
+                self.0[i][usize::from((word >> (8 * i)) as u8)] += 1;
             }
         }
     }
 
-    /// The sum, and whether one byte stands in nearly every fourth place, of so many bytes.
+    /// The sum, and whether one byte stands in nearly every fourth place (as in f32 that was up-cast), of so many bytes.
     fn sum(self, len: usize) -> (Histogram, bool) {
-        let most = self.0.iter().flatten().max().copied().unwrap_or(0);
-        let padded = most as usize >= len / 4 - len / 32;
-        let [mut sum, b, c, d] = self.0;
+        let (mut sum, mut most) = ([0; 256], 0);
+        let [a, b, c, d, e, f, g, h] = &self.0;
         for i in 0..256 {
-            sum[i] += b[i] + c[i] + d[i];
+            let fourths = [a[i] + e[i], b[i] + f[i], c[i] + g[i], d[i] + h[i]];
+            most = fourths.into_iter().fold(most, u32::max);
+            sum[i] = fourths.iter().sum();
         }
-        (sum, padded)
+        (sum, most as usize >= len / 4 - len / 32)
     }
 }
 
 /// Counts the bytes of `block`, and says whether every fourth byte is nearly always the same.
 pub(crate) fn histogram(block: &[u8]) -> (Histogram, bool) {
-    let mut tables = Tables([[0; 256]; 4]);
+    let mut tables = Tables([[0; 256]; 8]);
     let (words, rest) = block.as_chunks();
     tables.count(words);
     for byte in rest {
@@ -60,7 +60,7 @@ pub(crate) const LINES: usize = 8;
 ///
 /// Of each eight lines one is taken, which one changes without a period: rows and columns of a matrix have the same chance.
 pub(crate) fn sampled(block: &[u8]) -> Option<(Histogram, bool)> {
-    let mut tables = Tables([[0; 256]; 4]);
+    let mut tables = Tables([[0; 256]; 8]);
     let rows = block.as_chunks::<{ LINES * LINE }>().0;
     for (number, row) in (0_u32..).zip(rows) {
         tables.count(row.as_chunks::<LINE>().0[taken(number)].as_chunks().0);

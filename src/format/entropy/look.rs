@@ -80,10 +80,11 @@ fn savings(window: &[u8], prices: &[u16; 256]) -> (u64, u64) {
     let mut slots = [0_u16; SLOTS];
     let (mut at, mut saved, mut total) = (0, 0, 0);
     let price = |bytes: &[u8]| -> u64 { bytes.iter().map(|byte| u64::from(prices[usize::from(*byte)])).sum() };
-    while let Some(four) = window[at..].first_chunk::<4>() {
-        let slot = (u32::from_le_bytes(*four).wrapping_mul(0x9e37_79b1) >> 22) as usize;
+    let word = |at: usize| window[at..].first_chunk().map(|four| u32::from_le_bytes(*four));
+    while let Some(four) = word(at) {
+        let slot = (four.wrapping_mul(0x9e37_79b1) >> 22) as usize;
         let before = usize::from(std::mem::replace(&mut slots[slot], at as u16));
-        if before < at && window[before..before + 4] == *four {
+        if before < at && word(before) == Some(four) {
             let len = window[before..].iter().zip(&window[at..]).take_while(|(a, b)| a == b).count();
             // Codes of some 7 bits for the length, and 4 and the extra bits for the distance.
             let cost = 16 * (11 + u64::from((at - before).ilog2()));
@@ -92,7 +93,7 @@ fn savings(window: &[u8], prices: &[u16; 256]) -> (u64, u64) {
             total += without;
             at += len;
         } else {
-            total += u64::from(prices[usize::from(four[0])]);
+            total += u64::from(prices[usize::from(four as u8)]);
             at += 1;
         }
     }
