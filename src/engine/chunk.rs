@@ -10,9 +10,19 @@ pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 impl Buffers {
     /// Room of this length: what was in it before, where there was something.
     pub fn take(&self, length: usize) -> Chunk {
+        self.filled(|bytes| {
+            if bytes.len() < length {
+                bytes.resize(length, 0);
+            }
+            length
+        })
+    }
+
+    /// What `fill` writes over what is in some room, from its start; it says how much that is.
+    pub fn filled(&self, fill: impl FnOnce(&mut Vec<u8>) -> usize) -> Chunk {
         let mut bytes = self.free().pop().unwrap_or_default();
-        bytes.resize(length, 0);
-        Chunk { bytes, home: self.clone() }
+        let length = fill(&mut bytes);
+        Chunk { bytes, length, home: self.clone() }
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
@@ -24,6 +34,8 @@ impl Buffers {
 #[derive(Debug)]
 pub struct Chunk {
     bytes: Vec<u8>,
+    /// How many of them count.
+    length: usize,
     home: Buffers,
 }
 
@@ -31,13 +43,13 @@ impl Deref for Chunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.length]
     }
 }
 
 impl DerefMut for Chunk {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        &mut self.bytes[..self.length]
     }
 }
 

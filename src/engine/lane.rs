@@ -13,13 +13,14 @@ use crate::engine::chunk::Chunk;
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
 
-/// Chunks that may wait.
+/// Chunks that may wait, unless it is said otherwise.
 const LIMIT: usize = 8;
 
 /// An ordered consumer with the state `S`.
 pub struct Lane<S> {
     shared: Arc<Shared<S>>,
     consume: fn(&mut S, &[u8]),
+    limit: usize,
 }
 
 struct Shared<S> {
@@ -41,18 +42,23 @@ impl<S: Send + 'static> Lane<S> {
     /// A lane that feeds every chunk to `consume`.
     pub fn new(state: S, consume: fn(&mut S, &[u8])) -> Self {
         let inner = Inner { queue: VecDeque::new(), state: Some(state), left: 0, lost: false };
-        Self { shared: Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() }), consume }
+        Self { shared: Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() }), consume, limit: LIMIT }
+    }
+
+    /// The same, where only so many chunks may wait.
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     /// Hands over a chunk.
     pub fn feed(&self, chunk: Arc<Chunk>, pool: &Pool<'_>, scratch: &mut Scratch) -> Result<()> {
         let mut inner = self.shared.lock();
         inner.queue.push_back(chunk);
-        let full = inner.queue.len() >= LIMIT;
+        let full = inner.queue.len() >= self.limit;
         drop(inner);
         let (shared, consume) = (Arc::clone(&self.shared), self.consume);
         pool.assist(Box::new(move |_| shared.work_off(consume)));
-        if full { self.wait(LIMIT / 2, pool, scratch) } else { Ok(()) }
+        if full { self.wait(self.limit / 2, pool, scratch) } else { Ok(()) }
     }
 
     /// Waits for the last chunk and gives the state back.

@@ -8,11 +8,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use sha2::Digest as _;
 
 use crate::base::{Digest, Error, Result, Sha256};
+use crate::engine::chunk::{self, Buffers};
+use crate::engine::lane::Lane;
 use crate::engine::pool::Pool;
 use crate::engine::scratch::Scratch;
 use crate::format::safetensors::{ChunkScan, Scanner};
@@ -66,9 +69,7 @@ pub struct Passed {
 /// A chunk in flight.
 struct Chunk {
     source: Vec<u8>,
-    /// The segment's bytes, and room behind them.
-    packed: Vec<u8>,
-    segment: Option<Segment>,
+    packed: Option<(chunk::Chunk, Segment)>,
     chaining: Option<[u8; 32]>,
     scanned: Option<ChunkScan>,
 }
@@ -100,6 +101,9 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Where packed segments go.
+pub type Packed = Box<dyn FnMut(&[u8]) -> Result<()> + Send>;
+
 /// What is done with a file's bytes on the way.
 pub struct Sinks<'s> {
     /// Compress with this codec.
@@ -108,8 +112,8 @@ pub struct Sinks<'s> {
     pub scanner: Option<Arc<Scanner>>,
     /// Gets what the scanner saw, chunk by chunk.
     pub scanned: &'s mut dyn FnMut(ChunkScan),
-    /// Gets the packed segments in order.
-    pub packed: &'s mut dyn FnMut(&[u8]) -> Result<()>,
+    /// Gets the packed segments in order, from any thread.
+    pub packed: Option<Packed>,
     /// SHA-256 is wanted (else it is all zeros).
     pub sha256: bool,
 }
@@ -126,6 +130,8 @@ pub fn pass(
     let count = length.div_ceil(SEGMENT as u64);
     let whole = count == 1;
     let codec = sinks.codec;
+    let rooms = Buffers::default();
+    let writing = sinks.packed.take().map(Writing::new);
     let limit = 2 * pool.threads() as u64 + 2;
     let shared = Arc::new(Shared::default());
     let mut sha = sha2::Sha256::new();
@@ -133,7 +139,7 @@ pub fn pass(
     let mut segments = Vec::with_capacity(count as usize);
     let mut only = None;
     let (mut begun, mut finished) = (0, 0);
-    while finished < count {
+    'all: while finished < count {
         if pool.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -151,17 +157,17 @@ pub fn pass(
                 // Small files are the common case: no hand-over.
                 only = Some(blake3::hash(&chunk.source));
                 chunk.scanned = sinks.scanner.as_ref().map(|scanner| scanner.chunk(at, &chunk.source));
-                pack(&mut chunk, codec, scratch);
+                pack(&mut chunk, codec, &rooms, scratch);
                 put_done(&shared, begun, chunk);
             } else {
                 let shared = Arc::clone(&shared);
                 let number = begun;
-                let scanner = sinks.scanner.clone();
+                let (scanner, rooms) = (sinks.scanner.clone(), rooms.clone());
                 pool.assist(Box::new(move |scratch| {
                     let mut alarm = Alarm(Some(Arc::clone(&shared)));
                     chunk.chaining = Some(subtree(&chunk.source, at));
                     chunk.scanned = scanner.map(|scanner| scanner.chunk(at, &chunk.source));
-                    pack(&mut chunk, codec, scratch);
+                    pack(&mut chunk, codec, &rooms, scratch);
                     put_done(&shared, number, chunk);
                     alarm.0 = None;
                 }));
@@ -173,8 +179,13 @@ pub fn pass(
             wait_for(&shared, finished)?;
         }
         while let Some(mut chunk) = take_done(&shared, finished) {
-            if let Some(segment) = chunk.segment {
-                (sinks.packed)(&chunk.packed[..segment.packed_len as usize])?;
+            if let Some((packed, segment)) = chunk.packed.take() {
+                if let Some(writing) = &writing {
+                    writing.lane.feed(Arc::new(packed), pool, scratch)?;
+                    if writing.failed.load(Ordering::Relaxed) {
+                        break 'all;
+                    }
+                }
                 segments.push(segment);
             }
             chaining.extend(chunk.chaining.take());
@@ -185,6 +196,9 @@ pub fn pass(
             lock(&shared).spare.push(chunk);
         }
     }
+    if let Some(writing) = writing {
+        writing.lane.finish(pool, scratch)?.done?;
+    }
     let hash = match only {
         Some(hash) => *hash.as_bytes(),
         None if count == 0 => *blake3::hash(b"").as_bytes(),
@@ -194,8 +208,48 @@ pub fn pass(
     Ok(Passed { digest: Digest::new(hash, length), sha256, segments })
 }
 
-fn pack(chunk: &mut Chunk, codec: Option<Codec>, scratch: &mut Scratch) {
-    chunk.segment = codec.map(|codec| scratch.packer(codec).pack_over(&chunk.source, &mut chunk.packed));
+fn pack(chunk: &mut Chunk, codec: Option<Codec>, rooms: &Buffers, scratch: &mut Scratch) {
+    chunk.packed = codec.map(|codec| {
+        let mut segment = None;
+        let packed = rooms.filled(|room| {
+            let made = scratch.packer(codec).pack_over(&chunk.source, room);
+            segment = Some(made);
+            made.packed_len as usize
+        });
+        (packed, segment.expect("it was made"))
+    });
+}
+
+/// The writing of packed segments, which may be on any thread: where the one that reads and hashes has its hands full, another
+/// one does it.
+struct Writing {
+    lane: Lane<State>,
+    /// Set as soon as a writing fails: there is no use in going on.
+    failed: Arc<AtomicBool>,
+}
+
+struct State {
+    sink: Packed,
+    done: Result<()>,
+    failed: Arc<AtomicBool>,
+}
+
+impl State {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.done.is_ok() {
+            self.done = (self.sink)(bytes);
+            self.failed.fetch_or(self.done.is_err(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Writing {
+    fn new(sink: Packed) -> Self {
+        let failed = Arc::new(AtomicBool::new(false));
+        let state = State { sink, done: Ok(()), failed: Arc::clone(&failed) };
+        // Whoever waits here holds room that was packed, so few may.
+        Self { lane: Lane::new(state, State::write).with_limit(2), failed }
+    }
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Done> {
@@ -205,8 +259,7 @@ fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Done> {
 fn take_spare(shared: &Shared) -> Chunk {
     lock(shared).spare.pop().unwrap_or_else(|| Chunk {
         source: Vec::with_capacity(SEGMENT),
-        packed: Vec::new(),
-        segment: None,
+        packed: None,
         chaining: None,
         scanned: None,
     })
@@ -261,10 +314,11 @@ pub fn root(chaining: &[[u8; 32]], length: u64) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use super::{Sinks, Source, pass};
-    use crate::base::{Digest, Sha256};
+    use crate::base::{Digest, Error, Sha256};
     use crate::engine::pool::{Next, Pool};
     use crate::engine::scratch::Scratch;
     use crate::format::segment::{Codec, Compression, Packer, SEGMENT};
@@ -275,27 +329,33 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let pool = Pool::new(THREADS, &cancel);
         let bytes = vec![7; 24 * SEGMENT];
-        let most = std::sync::atomic::AtomicUsize::new(0);
+        let (most, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while passed.load(Ordering::Relaxed) < THREADS {
+                    most.fetch_max(pool.assists(), Ordering::Relaxed);
+                    std::thread::yield_now();
+                }
+            });
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     let mut sinks = Sinks {
                         codec: Some(Codec::new(Compression::None, None).expect("codec")),
                         scanner: None,
                         scanned: &mut |_| {},
-                        packed: &mut |_| {
-                            most.fetch_max(pool.assists(), std::sync::atomic::Ordering::Relaxed);
-                            Ok(())
-                        },
+                        packed: Some(Box::new(|_| Ok(()))),
                         sha256: false,
                     };
                     let source = Source::Memory(&bytes);
-                    pass(&source, Path::new("x"), &mut sinks, &pool, &mut Scratch::default()).expect("it passes");
+                    let done = pass(&source, Path::new("x"), &mut sinks, &pool, &mut Scratch::default());
+                    passed.fetch_add(1, Ordering::Relaxed);
+                    done.expect("it passes");
                 });
             }
         });
+        // The limit; one more by each thread that saw room at the same time; and what waits for each file's writer.
         let most = most.into_inner();
-        assert!(most <= 2 * THREADS + 2 + THREADS, "{most} chunks waited");
+        assert!(most <= 2 * THREADS + 2 + THREADS + 3 * THREADS, "{most} chunks waited");
     }
 
     #[test]
@@ -309,7 +369,7 @@ mod tests {
             let table: Vec<_> = bytes.chunks(SEGMENT).map(|c| packer.pack(c, &mut expected)).collect();
             for threads in [1, 3] {
                 let pool = Pool::new(threads, &cancel);
-                let mut packed = Vec::new();
+                let written = Arc::new(Mutex::new(Vec::new()));
                 let passed = std::thread::scope(|scope| {
                     for _ in 1..threads {
                         scope.spawn(|| {
@@ -323,10 +383,13 @@ mod tests {
                         codec: Some(codec),
                         scanner: None,
                         scanned: &mut |_| {},
-                        packed: &mut |bytes| {
-                            packed.extend_from_slice(bytes);
-                            Ok(())
-                        },
+                        packed: Some({
+                            let written = Arc::clone(&written);
+                            Box::new(move |bytes| {
+                                written.lock().expect("not poisoned").extend_from_slice(bytes);
+                                Ok(())
+                            })
+                        }),
                         sha256: true,
                     };
                     let source = Source::Memory(&bytes);
@@ -336,8 +399,29 @@ mod tests {
                 });
                 assert_eq!(passed.digest, Digest::of(&bytes), "{length} bytes, {threads} threads");
                 assert_eq!(passed.sha256, Sha256::of(&bytes));
-                assert!(passed.segments == table && packed == expected);
+                assert!(passed.segments == table && *written.lock().expect("not poisoned") == expected);
             }
         }
+    }
+
+    #[test]
+    fn a_writing_that_fails_ends_the_pass_with_its_error() {
+        let cancel = AtomicBool::new(false);
+        let bytes = vec![7; 40 * SEGMENT];
+        let pool = Pool::new(1, &cancel);
+        let mut told = 0;
+        let mut sinks = Sinks {
+            codec: Some(Codec::new(Compression::None, None).expect("codec")),
+            scanner: None,
+            scanned: &mut |_| {},
+            packed: Some(Box::new(move |_| {
+                told += 1;
+                assert!(told <= 3, "nothing more is written");
+                if told == 3 { Err(Error::Bug("on purpose".into())) } else { Ok(()) }
+            })),
+            sha256: true,
+        };
+        let done = pass(&Source::Memory(&bytes), Path::new("x"), &mut sinks, &pool, &mut Scratch::default());
+        assert!(matches!(done, Err(Error::Bug(text)) if text == "on purpose"));
     }
 }

@@ -5,8 +5,8 @@
 //! result); else the whole pass. A small file is read in one gulp and packed when its package is written.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::event::Status;
 use crate::base::{Digest, Error, Result};
@@ -15,7 +15,7 @@ use crate::engine::key::KeyText;
 use crate::engine::layout::Role;
 use crate::engine::record::{FileResult, PackedSegment, decode, encode};
 use crate::engine::scratch::Scratch;
-use crate::engine::stream::{Passed, Sinks, Source, pass};
+use crate::engine::stream::{self, Passed, Sinks, Source, pass};
 use crate::engine::survey::SMALL;
 use crate::engine::tasks::{Context, Done};
 use crate::engine::unnamed::{Made, Unnamed};
@@ -221,7 +221,7 @@ pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Sc
 /// The digest and nothing else: as fast as the file can be read.
 fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
     let (file, stat) = slot.open()?;
-    let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: &mut |_| Ok(()), sha256: false };
+    let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: None, sha256: false };
     let passed = pass(&Source::File(&file, stat.size), &slot.disk(), &mut sinks, context.pool, scratch)?;
     slot.unchanged(&file, passed.digest.size())?;
     done.bytes_read += stat.size;
@@ -251,8 +251,8 @@ fn whole_pass(
     let header = if wants_scan(slot) { weights_header(slot, &source)? } else { None };
     let mut scan = header.as_ref().map(Scan::new);
     let scanner = scan.as_ref().map(Scan::scanner);
-    let mut writer = match pack {
-        Some(_) => Some(PackedWriter::new(context, source.len())?),
+    let writer = match pack {
+        Some(_) => Some(Arc::new(Mutex::new(PackedWriter::new(context, source.len())?))),
         None => None,
     };
     let mut passed = {
@@ -264,7 +264,9 @@ fn whole_pass(
                     scan.merge(found);
                 }
             },
-            packed: &mut |bytes| writer.as_mut().map_or(Ok(()), |w| w.write(bytes)),
+            packed: writer.clone().map(|writer| -> stream::Packed {
+                Box::new(move |bytes| writer.lock().unwrap_or_else(PoisonError::into_inner).write(bytes))
+            }),
             sha256: known.is_none(),
         };
         pass(&source, &slot.disk(), &mut sinks, context.pool, scratch)?
@@ -285,6 +287,8 @@ fn whole_pass(
     }
     if let (Some(writer), Some((codec, hint))) = (writer, pack) {
         slot.packing_us.store((context.started.elapsed() - began).as_micros() as u64, Ordering::Relaxed);
+        let writer = Arc::into_inner(writer).ok_or_else(|| Error::Bug("a file is still written to".into()))?;
+        let writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
         keep(&passed, writer, codec, hint, context, slot, done)?;
         done.segments_made += passed.segments.len() as u64;
     }
