@@ -76,6 +76,14 @@ fn a_build_in_which_one_call_fails() {
     }
 }
 
+/// What is packed gets its name only when the package is written.
+#[test]
+fn a_build_with_a_big_file_in_which_one_call_fails() {
+    if strace::is_there() {
+        inject(&mut Build::new("build of 9 MiB", "", 9 << 20), 6, 600);
+    }
+}
+
 #[test]
 fn packages_and_keys_when_one_call_fails() {
     if strace::is_there() {
