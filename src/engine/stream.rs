@@ -2,8 +2,9 @@
 //!
 //! The thread that owns the task reads 1 MiB chunks in order and feeds SHA-256, which knows no other order. Each chunk is
 //! then an assist: BLAKE3 of its subtree, a look at its values, its compressed segment, by whichever thread is free.
-//! Packed segments leave in order. At most `2 × threads + 2` chunks of all files wait for a thread, so memory grows neither
-//! with the file nor with the number of files that are passed over at once.
+//! Packed segments leave in order, on any thread that is free ([`lane`](crate::engine::lane)). At most `2 × threads + 2`
+//! chunks of all files wait for a thread, and two packed ones of each file for its writer, so memory grows neither with the
+//! file nor with the number of files that are passed over at once.
 
 use std::collections::BTreeMap;
 use std::fs::File;
