@@ -2,9 +2,9 @@
 //!
 //! The thread that owns the task reads 1 MiB chunks in order and feeds SHA-256, which knows no other order. Each chunk is
 //! then an assist: BLAKE3 of its subtree, a look at its values, its compressed segment, by whichever thread is free.
-//! Packed segments leave in order, on any thread that is free ([`lane`](crate::engine::lane)). At most `2 × threads + 2`
-//! chunks of all files wait for a thread, and two packed ones of each file for its writer, so memory grows neither with the
-//! file nor with the number of files that are passed over at once.
+//! Packed segments leave in order, where cores are idle on any thread ([`lane`](crate::engine::lane)). At most
+//! `2 × threads + 2` chunks of all files wait for a thread, so memory grows neither with the file nor with the number of files
+//! that are passed over at once.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -113,8 +113,10 @@ pub struct Sinks<'s> {
     pub scanner: Option<Arc<Scanner>>,
     /// Gets what the scanner saw, chunk by chunk.
     pub scanned: &'s mut dyn FnMut(ChunkScan),
-    /// Gets the packed segments in order, from any thread.
+    /// Gets the packed segments in order.
     pub packed: Option<Packed>,
+    /// May that be from any thread? The one that reads and hashes has enough to do, where others are idle.
+    pub spread: bool,
     /// SHA-256 is wanted (else it is all zeros).
     pub sha256: bool,
 }
@@ -132,7 +134,7 @@ pub fn pass(
     let whole = count == 1;
     let codec = sinks.codec;
     let rooms = Buffers::default();
-    let writing = sinks.packed.take().map(Writing::new);
+    let mut writing = sinks.packed.take().map(|sink| Writing::new(sink, sinks.spread));
     let limit = 2 * pool.threads() as u64 + 2;
     let shared = Arc::new(Shared::default());
     let mut sha = sha2::Sha256::new();
@@ -181,11 +183,10 @@ pub fn pass(
         }
         while let Some(mut chunk) = take_done(&shared, finished) {
             if let Some((packed, segment)) = chunk.packed.take() {
-                if let Some(writing) = &writing {
-                    writing.lane.feed(Arc::new(packed), pool, scratch)?;
-                    if writing.failed.load(Ordering::Relaxed) {
-                        break 'all;
-                    }
+                if let Some(writing) = &mut writing
+                    && !writing.write(packed, pool, scratch)?
+                {
+                    break 'all;
                 }
                 segments.push(segment);
             }
@@ -198,7 +199,7 @@ pub fn pass(
         }
     }
     if let Some(writing) = writing {
-        writing.lane.finish(pool, scratch)?.done?;
+        writing.finish(pool, scratch)?;
     }
     let hash = match only {
         Some(hash) => *hash.as_bytes(),
@@ -221,12 +222,11 @@ fn pack(chunk: &mut Chunk, codec: Option<Codec>, rooms: &Buffers, scratch: &mut 
     });
 }
 
-/// The writing of packed segments, which may be on any thread: where the one that reads and hashes has its hands full, another
-/// one does it.
-struct Writing {
-    lane: Lane<State>,
-    /// Set as soon as a writing fails: there is no use in going on.
-    failed: Arc<AtomicBool>,
+/// The writing of packed segments.
+enum Writing {
+    Here(State),
+    /// By any thread. The flag is set as soon as it fails: there is no use in going on.
+    Spread(Lane<State>, Arc<AtomicBool>),
 }
 
 struct State {
@@ -245,11 +245,35 @@ impl State {
 }
 
 impl Writing {
-    fn new(sink: Packed) -> Self {
+    fn new(sink: Packed, spread: bool) -> Self {
         let failed = Arc::new(AtomicBool::new(false));
         let state = State { sink, done: Ok(()), failed: Arc::clone(&failed) };
-        // Whoever waits here holds room that was packed, so few may.
-        Self { lane: Lane::new(state, State::write).with_limit(2), failed }
+        match spread {
+            // What waits here holds room, so little may.
+            true => Self::Spread(Lane::new(state, State::write).with_limit(2), failed),
+            false => Self::Here(state),
+        }
+    }
+
+    /// `false` where it failed.
+    fn write(&mut self, packed: chunk::Chunk, pool: &Pool<'_>, scratch: &mut Scratch) -> Result<bool> {
+        match self {
+            Self::Here(state) => {
+                state.write(&packed);
+                Ok(state.done.is_ok())
+            }
+            Self::Spread(lane, failed) => {
+                lane.feed(Arc::new(packed), pool, scratch)?;
+                Ok(!failed.load(Ordering::Relaxed))
+            }
+        }
+    }
+
+    fn finish(self, pool: &Pool<'_>, scratch: &mut Scratch) -> Result<()> {
+        match self {
+            Self::Here(state) => state.done,
+            Self::Spread(lane, _) => lane.finish(pool, scratch)?.done,
+        }
     }
 }
 
@@ -345,6 +369,7 @@ mod tests {
                         scanner: None,
                         scanned: &mut |_| {},
                         packed: Some(Box::new(|_| Ok(()))),
+                        spread: false,
                         sha256: false,
                     };
                     let source = Source::Memory(&bytes);
@@ -354,9 +379,9 @@ mod tests {
                 });
             }
         });
-        // The limit; one more by each thread that saw room at the same time; and what waits for each file's writer.
+        // The limit, and one more by each thread that saw room at the same time.
         let most = most.into_inner();
-        assert!(most <= 2 * THREADS + 2 + THREADS + 3 * THREADS, "{most} chunks waited");
+        assert!(most <= 2 * THREADS + 2 + THREADS, "{most} chunks waited");
     }
 
     #[test]
@@ -391,6 +416,7 @@ mod tests {
                                 Ok(())
                             })
                         }),
+                        spread: threads > 1,
                         sha256: true,
                     };
                     let source = Source::Memory(&bytes);
@@ -410,19 +436,22 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let bytes = vec![7; 40 * SEGMENT];
         let pool = Pool::new(1, &cancel);
-        let mut told = 0;
-        let mut sinks = Sinks {
-            codec: Some(Codec::new(Compression::None, None).expect("codec")),
-            scanner: None,
-            scanned: &mut |_| {},
-            packed: Some(Box::new(move |_| {
-                told += 1;
-                assert!(told <= 3, "nothing more is written");
-                if told == 3 { Err(Error::Bug("on purpose".into())) } else { Ok(()) }
-            })),
-            sha256: true,
-        };
-        let done = pass(&Source::Memory(&bytes), Path::new("x"), &mut sinks, &pool, &mut Scratch::default());
-        assert!(matches!(done, Err(Error::Bug(text)) if text == "on purpose"));
+        for spread in [false, true] {
+            let mut told = 0;
+            let mut sinks = Sinks {
+                codec: Some(Codec::new(Compression::None, None).expect("codec")),
+                scanner: None,
+                scanned: &mut |_| {},
+                packed: Some(Box::new(move |_| {
+                    told += 1;
+                    assert!(told <= 3, "nothing more is written");
+                    if told == 3 { Err(Error::Bug("on purpose".into())) } else { Ok(()) }
+                })),
+                spread,
+                sha256: true,
+            };
+            let done = pass(&Source::Memory(&bytes), Path::new("x"), &mut sinks, &pool, &mut Scratch::default());
+            assert!(matches!(done, Err(Error::Bug(text)) if text == "on purpose"));
+        }
     }
 }

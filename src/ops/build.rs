@@ -264,6 +264,7 @@ pub(crate) fn build_each(
         flights: Flights::default(),
         limits,
         written: std::sync::Mutex::default(),
+        spare_cores: jobs.len() < pool.threads(),
         unnamed: Waiting::default(),
         companions: std::sync::Mutex::default(),
     };

@@ -46,7 +46,8 @@ impl Observer for Seen {
 pub fn run(repo: &Path, cache: &Path) -> (Report, Seen) {
     let setup = Setup { directory: repo.into(), cache_dir: cache.into(), ..Setup::default() };
     let workspace = Workspace::open(setup).unwrap();
-    let options = Options { jobs: 2, ..Options::default() };
+    // More threads than experts, so that the names of big blobs are put off.
+    let options = Options { jobs: 4, ..Options::default() };
     let mut seen = Seen::default();
     let report = build(&workspace, &workspace.defaults(), &options, &AtomicBool::new(false), &mut seen).unwrap();
     (report, seen)

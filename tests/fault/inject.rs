@@ -80,7 +80,7 @@ fn a_build_in_which_one_call_fails() {
 #[test]
 fn a_build_with_a_big_file_in_which_one_call_fails() {
     if strace::is_there() {
-        inject(&mut Build::new("build of 9 MiB", "", 9 << 20), 6, 600);
+        inject(&mut Build::with_spare_cores("build of 9 MiB", 9 << 20), 6, 600);
     }
 }
 

@@ -42,7 +42,7 @@ pub fn kill(subject: &mut dyn Subject, short: usize, long: usize) {
 fn of_a_build() {
     if strace::is_there() {
         kill(&mut Build::new("build", "out-dir = \"dist\"\n", 1_200_000), 20, usize::MAX);
-        kill(&mut Build::new("build of 9 MiB", "", 9 << 20), 4, 300);
+        kill(&mut Build::with_spare_cores("build of 9 MiB", 9 << 20), 4, 300);
     }
 }
 

@@ -221,7 +221,8 @@ pub fn digest_if_hinted(slot: &FileSlot, context: &Context<'_>, scratch: &mut Sc
 /// The digest and nothing else: as fast as the file can be read.
 fn digest_alone(slot: &FileSlot, context: &Context<'_>, scratch: &mut Scratch, done: &mut Done) -> Result<Digest> {
     let (file, stat) = slot.open()?;
-    let mut sinks = Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: None, sha256: false };
+    let mut sinks =
+        Sinks { codec: None, scanner: None, scanned: &mut |_| {}, packed: None, spread: false, sha256: false };
     let passed = pass(&Source::File(&file, stat.size), &slot.disk(), &mut sinks, context.pool, scratch)?;
     slot.unchanged(&file, passed.digest.size())?;
     done.bytes_read += stat.size;
@@ -267,6 +268,7 @@ fn whole_pass(
             packed: writer.clone().map(|writer| -> stream::Packed {
                 Box::new(move |bytes| writer.lock().unwrap_or_else(PoisonError::into_inner).write(bytes))
             }),
+            spread: context.spare_cores,
             sha256: known.is_none(),
         };
         pass(&source, &slot.disk(), &mut sinks, context.pool, scratch)?
@@ -503,7 +505,8 @@ impl PackedWriter {
         // Weights keep three quarters of their size; too much room is given back.
         let blob = context.cache.new_blob(source - source / 5)?;
         // Another machine is told of them by their name.
-        let later = source >= NAMED_LATER && !context.gives && context.remote.is_none() && context.unnamed.has_room();
+        let is_told = context.gives || context.remote.is_some();
+        let later = source >= NAMED_LATER && context.spare_cores && !is_told && context.unnamed.has_room();
         Ok(Self { blob, hasher: (!later).then(blake3::Hasher::new), length: 0 })
     }
 

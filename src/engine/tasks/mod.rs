@@ -43,6 +43,8 @@ pub struct Context<'a> {
     pub limits: Limits<'a>,
     /// Blobs that this run wrote: they need no second look before they are used.
     pub written: Mutex<Latest>,
+    /// Are there fewer experts than threads? Then cores are idle now and then, and what can wait is left for them.
+    pub spare_cores: bool,
     /// Packed files whose packages are not written yet.
     pub unnamed: Waiting,
     /// Big JSON companions that were found good in this run, by content and file name, with the tokens that they speak of:
