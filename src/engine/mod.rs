@@ -32,15 +32,16 @@
 //!   ([`pool`], [`stream`]); hashing a stream and writing it, each of which knows one order
 //!   only, run beside it ([`lane`]). An assist never
 //!   waits for anything, and whoever waits for an assist takes assists meanwhile: one thread is enough, and there is no
-//!   circle to lock up in. The one lock that is held over work is a [flight](tasks::Flights), taken in one order: hint, then
-//!   file.
+//!   circle to lock up in. The locks that are held over work are [flights](tasks::Flights), taken in one order: hint, then
+//!   file; and last that of a blob while it is read for its name, under which nothing else is waited for.
 //! * **Memory is bounded by threads.** Chunks in flight have one limit for all files; what an expert holds (manifest, small
 //!   files, findings) lives from its first task to its last, low task numbers go first, and the workers never get far ahead
 //!   of the coordinator, so few experts are open at once. What is finished waits on the disk until the index is written
 //!   (`ops::ledger`), so an expert that is not open takes about a kilobyte.
-//! * **A big file's packed bytes get their name when its package is written** ([`unnamed`]). The pass that packs it keeps all
-//!   cores busy; the SHA-256 of the package, which cannot begin before that of the file is in the manifest, keeps one. So the
-//!   BLAKE3 of what was packed is reckoned there.
+//! * **A big file's packed bytes get their name when its package is written** ([`unnamed`]), where there are fewer experts than
+//!   threads and no other machine is told of them. The pass that packs it keeps all cores busy; the SHA-256 of the package,
+//!   which cannot begin before that of the file is in the manifest, keeps one. So the BLAKE3 of what was packed is reckoned
+//!   there.
 //! * **Another machine is asked last and believed in nothing.** What no local cache has may come from a remote one, or from
 //!   its workers ([`remote`]): packed bytes only, and only once they were proven to be the source that lies here. For that a big
 //!   file is read for its hashes before anything is asked, and again if it must be packed after all.
