@@ -238,9 +238,15 @@ pub fn write(
                 let size = unnamed.size();
                 let is_whole = copy_blob(unnamed.file(), size, Some(&lane), &mut output, &flow, context, scratch)?;
                 let hasher = lane.finish(context.pool, scratch)?;
-                if !is_whole || hash::name(unnamed, Some(*hasher.finalize().as_bytes()), context, done)?.is_none() {
+                if !is_whole {
                     context.unnamed.remove(unnamed);
                     return Err(Unwritten::Lost(stretch.clone()));
+                }
+                match hash::name(unnamed, Some(*hasher.finalize().as_bytes()), context, done) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Err(Unwritten::Lost(stretch.clone())),
+                    // The cache went away under it: what the package needs of it has been read.
+                    Err(e) => done.not_kept("a packed file", &e),
                 }
             }
         }

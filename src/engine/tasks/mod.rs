@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::base::event::Status;
-use crate::base::{Diagnostic, Digest, Event, RelPath, Result};
+use crate::base::{Diagnostic, Digest, Error, Event, RelPath, Result};
 use crate::engine::limits::Limits;
 use crate::engine::pool::Pool;
 use crate::engine::remote::Link;
@@ -97,6 +97,12 @@ impl Done {
         }
     }
 
+    /// Tells that the cache did not take something: that costs time later, and nothing else.
+    pub fn not_kept(&mut self, what: &str, e: &Error) {
+        let cause = std::error::Error::source(e).map_or_else(String::new, |cause| format!(": {cause}"));
+        self.notices.push(format!("{what} was not kept in the cache: {e}{cause}"));
+    }
+
     /// Counts what a part of the task did.
     pub fn add(&mut self, part: &Self) {
         self.segments_made += part.segments_made;
@@ -126,8 +132,7 @@ impl Context<'_> {
     /// Keeps a record. One that cannot be kept costs time later, and is told.
     pub fn keep(&self, key: ActionKey, record: &[u8], done: &mut Done) {
         if let Err(e) = self.cache.put_result(key, record) {
-            let cause = std::error::Error::source(&e).map_or_else(String::new, |cause| format!(": {cause}"));
-            done.notices.push(format!("a result was not kept in the cache: {e}{cause}"));
+            done.not_kept("a result", &e);
         }
     }
 
